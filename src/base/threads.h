@@ -1,0 +1,62 @@
+// A pool of threads that runs one function on all of them and waits.
+//
+// Workers spin for a short while after a run (the next one usually follows within microseconds),
+// then park: an idle pool uses no CPU. The calling thread is worker 0.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "base/memory.h"
+#include "base/status.h"
+
+namespace bitnet {
+
+class ThreadPool {
+ public:
+  // threads: 1 to 1024, the calling thread included.
+  static Result<Ptr<ThreadPool>> open(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const noexcept { return size_; }
+
+  // Calls task(argument, worker) on every worker 0..size-1, returns when all have returned.
+  // One run at a time per pool. The task must not throw.
+  using Task = void (*)(void* argument, int worker);
+  void run(Task task, void* argument) noexcept;
+
+  // The same for a callable: run([&](int worker) { ... }).
+  template <class F>
+  void run(F&& body) noexcept {
+    auto* address = &body;
+    run([](void* p, int worker) { (*static_cast<decltype(address)>(p))(worker); },
+        const_cast<void*>(static_cast<const void*>(address)));
+  }
+
+  struct State;
+  // Use open(): public only for make().
+  ThreadPool(int size, Ptr<State> state) noexcept;
+
+ private:
+  int size_;
+  Ptr<State> state_;
+};
+
+// Worker w's share of count items in whole units: [first, last). Shares differ by one unit at most.
+struct Share {
+  int64_t first, last;
+};
+inline Share share_of(int64_t count, int64_t unit, int worker, int workers) noexcept {
+  const int64_t units = (count + unit - 1) / unit;
+  const int64_t first = units * worker / workers * unit;
+  const int64_t last = units * (worker + 1) / workers * unit;
+  return {first < count ? first : count, last < count ? last : count};
+}
+
+// Cores this process may run on; at least 1.
+int usable_cores() noexcept;
+
+}  // namespace bitnet
