@@ -1,0 +1,88 @@
+// A checked description of a BitNet model, whatever its family: hyper-parameters, a plan that says what
+// a layer does, and every weight under its role, with shapes already compared to the hyper-parameters.
+//
+// Nothing is copied: weights are views into the file's bytes (norms, which are small, become floats).
+// Immutable once opened; safe to share between threads. Source: design/formats.md section 4.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "compute/ops.h"
+#include "file/gguf.h"
+
+namespace bitnet {
+
+struct HyperParameters {
+  int64_t layers, width, ff_width, heads, kv_heads, head_dim, vocab, context;
+  int64_t rope_dims;  // rotated numbers of each head, even, <= head_dim
+  double rope_base;
+  float norm_eps;
+};
+
+enum class GateFunction : int32_t { kRelu2, kSilu };
+
+// What a layer of this family does, as data: forward/ reads it, there is one forward pass.
+struct Plan {
+  GateFunction gate;
+  RopeStyle rope;
+  bool attn_sub_norm;  // norm over the concatenated heads, before the output projection
+  bool ffn_sub_norm;   // norm over the gated values, before the down projection
+};
+
+// How the 2-bit codes of an I2_S tensor lie (formats.md 2.1); files carry no marker.
+enum class I2sLayout : int32_t { k128, k64, k4Row };
+
+// One of the seven linear maps of a layer: [rows][cols], rows = outputs.
+struct Projection {
+  std::string_view name;   // the tensor's, for messages
+  TensorType type;
+  Bytes data;              // the file's bytes of the tensor
+  int64_t rows, cols;
+  bool ternary;            // BitLinear; else an ordinary matrix product
+  float scale;             // ternary: of the whole tensor (finite). I2_S: the trailing f32; TQ: the blocks' d
+  I2sLayout layout;        // I2_S only
+  float output_scale;      // blk.N.<proj>.scale if the file has it, else 1: multiplied onto the output
+};
+
+// Unpacks rows [first_row, first_row + count) of a ternary projection to codes 0, 1, 2 (-1, 0, +1):
+// codes [count][cols]. Fails, naming tensor and place, on codes that are not trits. Thread-safe.
+Status unpack_codes(const Projection& p, int64_t first_row, int64_t count, uint8_t* codes);
+
+// Packs rows [first_row, last_row) (multiples of kTileRows, or the end) into p's tiles (compute/ops.h).
+// tiles is the start of the whole matrix. Fails like unpack_codes. Thread-safe on disjoint rows.
+Status pack_tiles(const Projection& p, int64_t first_row, int64_t last_row, uint8_t* tiles);
+
+struct Layer {
+  Vec<float> attn_norm, attn_sub_norm, ffn_norm, ffn_sub_norm;  // [width], [heads*head_dim], [width], [ff_width]
+  Projection q, k, v, o, gate, up, down;
+};
+
+class ModelDescription {
+ public:
+  struct Options {
+    I2sLayout i2s_layout = I2sLayout::k128;
+    int gate = -1;        // -1: by the rules of formats.md 4.1; else a GateFunction, the caller's override
+    bool strict = false;  // a tolerated defect of the file is an error
+    Log log;
+  };
+  // The Gguf and its bytes must outlive the description.
+  static Result<Ptr<const ModelDescription>> open(const Gguf& file, const Options& options);
+
+  std::string_view family;  // the architecture string
+  std::string_view name;    // general.name or empty
+  HyperParameters hyper;
+  Plan plan;
+  DenseMatrix embeddings;   // [vocab][width]
+  DenseMatrix head;         // [vocab][width]; the same as embeddings when tied
+  bool tied_head;
+  Vec<float> output_norm;   // [width]
+  Vec<float> rope_divisor;  // [rope_dims/2] f_i of formats.md 4.0; all 1 without rope_freqs.weight
+  Vec<Layer> layers;
+  uint64_t parameters;      // numbers in all tensors used
+};
+
+}  // namespace bitnet
