@@ -77,8 +77,10 @@ class Gguf {
   uint32_t version_ = 0;
   Vec<KeyValue> metadata_;
   Vec<TensorInfo> tensors_;
-  Map<std::string_view, uint32_t> key_index_;
-  Map<std::string_view, uint32_t> tensor_index_;
+  // Positions sorted by name: lookups by bisection, so no choice of names can make them slow.
+  Vec<uint32_t> key_order_, tensor_order_;
+
+  friend class GgufParser;
 };
 
 }  // namespace bitnet
