@@ -17,6 +17,9 @@ class ThreadPool {
  public:
   // threads: 1 to 1024, the calling thread included.
   static Result<Ptr<ThreadPool>> open(int threads);
+  // A pool without threads of its own: run() hands count calls to the host's function, on the
+  // calling thread. That may run them one after the other, so tasks must not wait for each other.
+  static Result<Ptr<ThreadPool>> over(bitnet_execute_fn execute, void* user, int count);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -24,7 +27,8 @@ class ThreadPool {
   int size() const noexcept { return size_; }
 
   // Calls task(argument, worker) on every worker 0..size-1, returns when all have returned.
-  // One run at a time per pool. The task must not throw.
+  // One run at a time per pool. The task must not throw. It computes in the plain float mode
+  // (float_mode.h), whatever mode the host's threads are in.
   using Task = void (*)(void* argument, int worker);
   void run(Task task, void* argument) noexcept;
 

@@ -1,0 +1,266 @@
+// Looks for lost wake-ups (a run that never returns), workers left out or called twice, and pools
+// that burn CPU while nobody runs anything.
+#include "base/threads.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/float_mode.h"
+
+namespace bitnet {
+namespace {
+
+Ptr<ThreadPool> open_pool(int threads) {
+  auto pool = ThreadPool::open(threads);
+  EXPECT_TRUE(pool.ok()) << pool.status().text();
+  return std::move(pool.value());
+}
+
+int threads_of_process() {
+  int count = 0;
+  for ([[maybe_unused]] const auto& entry :
+       std::filesystem::directory_iterator("/proc/self/task")) {
+    ++count;
+  }
+  return count;
+}
+
+std::set<std::string> thread_names() {
+  std::set<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string name;
+    std::getline(std::ifstream(entry.path() / "comm"), name);
+    names.insert(name);
+  }
+  return names;
+}
+
+double process_cpu_seconds() {
+  timespec time;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+// Every run reaches every worker exactly once; returns the runs that did not.
+int64_t wrong_runs(ThreadPool& pool, int64_t runs) {
+  std::vector<int64_t> calls(static_cast<size_t>(pool.size()) * 16);  // a line apart
+  int64_t wrong = 0;
+  for (int64_t run = 1; run <= runs; ++run) {
+    pool.run([&](int worker) { ++calls[static_cast<size_t>(worker) * 16]; });
+    for (int worker = 0; worker < pool.size(); ++worker) {
+      wrong += calls[static_cast<size_t>(worker) * 16] != run;
+    }
+  }
+  return wrong;
+}
+
+TEST(ThreadPool, CallsEachWorkerOnceInEachOfManyShortRuns) {
+  const auto pool = open_pool(2);
+  EXPECT_EQ(wrong_runs(*pool, 100000), 0);
+}
+
+TEST(ThreadPool, CallsEachWorkerOnceWithMoreThreadsThanCores) {
+  const auto pool = open_pool(usable_cores() * 4 + 3);
+  EXPECT_EQ(wrong_runs(*pool, 3000), 0);
+}
+
+TEST(ThreadPool, LosesNoWakeUpWhenWorkersAreAboutToPark) {
+  const auto pool = open_pool(2);
+  int64_t calls = 0;
+  for (int pause_us = 0; pause_us < 1500;
+       ++pause_us) {  // around the spin time, to meet every moment of parking
+    const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(pause_us % 100);
+    while (std::chrono::steady_clock::now() < until) {
+    }
+    pool->run([&](int worker) { calls += worker; });
+  }
+  EXPECT_EQ(calls, 1500);
+}
+
+TEST(ThreadPool, WaitsForAWorkerThatTakesLong) {
+  const auto pool = open_pool(2);
+  std::atomic<bool> over{false};
+  pool->run([&](int worker) {
+    if (worker == 0) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    over = true;
+  });
+  EXPECT_TRUE(over);
+}
+
+TEST(ThreadPool, OfSizeOneCallsDirectly) {
+  const int before = threads_of_process();
+  const auto pool = open_pool(1);
+  std::thread::id id;
+  pool->run([&](int) { id = std::this_thread::get_id(); });
+  EXPECT_EQ(id, std::this_thread::get_id());
+  EXPECT_EQ(threads_of_process(), before);
+}
+
+TEST(ThreadPool, TheCallingThreadIsWorkerZero) {
+  const auto pool = open_pool(3);
+  std::thread::id ids[3];
+  pool->run([&](int worker) { ids[worker] = std::this_thread::get_id(); });
+  EXPECT_EQ(ids[0], std::this_thread::get_id());
+  EXPECT_NE(ids[1], ids[0]);
+  EXPECT_NE(ids[2], ids[1]);
+}
+
+TEST(ThreadPool, UsesNoCpuWhenIdle) {
+  const auto pool = open_pool(4);
+  pool->run([](int) {});
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));  // let the workers park
+  const double before = process_cpu_seconds();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  EXPECT_LT(process_cpu_seconds() - before, 0.020);
+}
+
+TEST(ThreadPool, ClosingEndsItsThreadsWhateverTheyWait) {
+  const int before = threads_of_process();
+  for (int i = 0; i < 200; ++i) {
+    const auto pool = open_pool(4);
+    if (i % 2) pool->run([](int) {});
+  }
+  EXPECT_EQ(threads_of_process(), before);
+}
+
+TEST(ThreadPool, RefusesCountsThatMakeNoSense) {
+  for (const int count : {0, -1, 1025}) {
+    const auto pool = ThreadPool::open(count);
+    ASSERT_FALSE(pool.ok());
+    EXPECT_EQ(pool.status().code(), BITNET_E_ARGUMENT);
+    EXPECT_NE(std::strstr(pool.status().text(), std::to_string(count).c_str()), nullptr);
+  }
+}
+
+TEST(ThreadPool, ReportsThreadsThatDoNotStartAndLeavesNoneBehind) {
+  // In a child: the limit must not touch this process, and root is not held to it.
+  const pid_t child = fork();
+  if (child == 0) {
+    if (geteuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0)) _exit(77);
+    rlimit limit{2, 2};
+    if (setrlimit(RLIMIT_NPROC, &limit) != 0) _exit(77);
+    const auto pool = ThreadPool::open(64);
+    if (pool.ok()) _exit(77);
+    _exit(pool.status().code() == BITNET_E_MEMORY && threads_of_process() == 1 ? 0 : 1);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) GTEST_SKIP() << "no limit on threads here";
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
+TEST(ThreadPool, WorkersAreNamed) {
+  const auto pool = open_pool(3);
+  pool->run([](int) {});
+  const auto names = thread_names();
+  EXPECT_TRUE(names.count("bitnet-1") && names.count("bitnet-2"));
+  EXPECT_FALSE(names.count("bitnet-0"));
+}
+
+TEST(ThreadPool, LeavesTheProcessSignalsToTheHost) {
+  sigset_t before;
+  pthread_sigmask(SIG_SETMASK, nullptr, &before);
+  const auto pool = open_pool(2);
+  sigset_t after;
+  pthread_sigmask(SIG_SETMASK, nullptr, &after);
+  EXPECT_EQ(sigismember(&before, SIGINT), sigismember(&after, SIGINT));
+  bool blocks_int = false, blocks_bus = true;
+  pool->run([&](int worker) {
+    if (worker != 1) return;
+    sigset_t mask;
+    pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+    blocks_int = sigismember(&mask, SIGINT);
+    blocks_bus = sigismember(&mask, SIGBUS);
+  });
+  EXPECT_TRUE(blocks_int);
+  EXPECT_FALSE(blocks_bus);
+}
+
+#if defined(__x86_64__)
+TEST(ThreadPool, ComputesInThePlainFloatModeAndKeepsTheHosts) {
+  constexpr unsigned kFlushAndRoundUp = 0x1f80 | 0x8040 | 0x4000;
+  const unsigned before = _mm_getcsr();
+  _mm_setcsr(kFlushAndRoundUp);
+  unsigned seen[2] = {};
+  const auto pool = open_pool(2);
+  pool->run([&](int worker) { seen[worker] = _mm_getcsr(); });
+  const unsigned after = _mm_getcsr();
+  _mm_setcsr(before);
+  EXPECT_EQ(seen[0] & 0xffc0, 0x1f80u);
+  EXPECT_EQ(seen[1] & 0xffc0, 0x1f80u);
+  EXPECT_EQ(after & 0xffc0, kFlushAndRoundUp);
+}
+#endif
+
+struct HostThreads {
+  int calls = 0;
+  static void execute(void* user, void (*task)(void*, int32_t), void* argument, int32_t count) {
+    ++static_cast<HostThreads*>(user)->calls;
+    std::vector<std::thread> threads;
+    for (int32_t i = count; i-- > 0;) threads.emplace_back(task, argument, i);
+    for (auto& thread : threads) thread.join();
+  }
+};
+
+TEST(ThreadPool, OverTheHostsThreadsRunsEverythingThere) {
+  HostThreads host;
+  const int before = threads_of_process();
+  auto pool = ThreadPool::over(HostThreads::execute, &host, 3);
+  ASSERT_TRUE(pool.ok());
+  EXPECT_EQ(threads_of_process(), before);
+  EXPECT_EQ(pool.value()->size(), 3);
+  EXPECT_EQ(wrong_runs(*pool.value(), 50), 0);
+  EXPECT_EQ(host.calls, 50);
+}
+
+TEST(ThreadPool, OverTheHostsThreadsNeedsAFunction) {
+  EXPECT_EQ(ThreadPool::over(nullptr, nullptr, 3).status().code(), BITNET_E_ARGUMENT);
+  EXPECT_EQ(ThreadPool::over(HostThreads::execute, nullptr, 0).status().code(), BITNET_E_ARGUMENT);
+}
+
+TEST(UsableCores, FollowsTheAffinityOfTheProcess) {
+  EXPECT_GE(usable_cores(), 1);
+  cpu_set_t before, one;
+  ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+  CPU_ZERO(&one);
+  for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&one) == 0; ++cpu) {
+    if (CPU_ISSET(cpu, &before)) CPU_SET(cpu, &one);
+  }
+  ASSERT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+  EXPECT_EQ(usable_cores(), 1);
+  sched_setaffinity(0, sizeof before, &before);
+}
+
+TEST(ShareOf, CutsIntoWholeUnitsWithoutGapOrOverlap) {
+  for (const int64_t count : {0, 1, 15, 16, 17, 100, 2560}) {
+    for (const int workers : {1, 2, 3, 7, 64}) {
+      int64_t next = 0;
+      for (int worker = 0; worker < workers; ++worker) {
+        const Share share = share_of(count, 16, worker, workers);
+        EXPECT_EQ(share.first, next);
+        EXPECT_TRUE(share.last == count || share.last % 16 == 0);
+        next = share.last;
+      }
+      EXPECT_EQ(next, count);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace bitnet
