@@ -26,7 +26,7 @@ constexpr uint64_t kSmallestTensor = 8 + 1 + 4 + 8 + 4 + 8;  // name, dims, one 
 constexpr uint64_t kMaxKeyBytes = 65535, kMaxNameBytes = 63;
 constexpr uint64_t kMaxStringBytes = 64 << 20;
 constexpr uint64_t kMaxArrayElements = 1 << 30;
-constexpr uint64_t kDefaultAlignment = 32;
+constexpr uint64_t kDefaultAlignment = 32, kSmallestAlignment = 8;
 constexpr uint64_t kI2sBlock = 128, kI2sTail = 32;
 
 // Bytes of a tensor = rows * (row_prefix + shape[0] / block * block_bytes), and for I2_S its own
@@ -435,10 +435,11 @@ class GgufParser {
                            value_type_name(value->type));
     }
     const auto bytes = load<uint32_t>(value->data.data());
-    if (!std::has_single_bit(bytes)) {
+    if (!std::has_single_bit(bytes) || bytes < kSmallestAlignment) {
       return Status::error(BITNET_E_FORMAT,
-                           "general.alignment: file has %" PRIu32 ", expected a power of two",
-                           bytes);
+                           "general.alignment: file has %" PRIu32
+                           ", expected a power of two of %" PRIu64 " or more",
+                           bytes, kSmallestAlignment);
     }
     return static_cast<uint64_t>(bytes);
   }
