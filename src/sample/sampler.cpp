@@ -1,0 +1,463 @@
+#include "sample/sampler.h"
+
+#include <algorithm>
+#include <bit>
+#include <cfloat>
+#include <limits>
+
+#include "sample/exp_log.h"
+#include "sample/gumbel.h"
+
+namespace bitnet {
+namespace {
+
+constexpr int64_t kBlock = 256;           // logits whose largest is remembered together
+constexpr int64_t kMostLogits = 1 << 23;  // weights of 2^40 then sum to less than 2^64
+constexpr int32_t kMostPenalized = 1 << 20;
+constexpr int32_t kDefaultWindow = 64;
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr double kLog2e = 0x1.71547652b82fep+0;
+
+bool is_finite(float x) noexcept {
+  return x - x == 0;
+}
+bool is_nan(float x) noexcept {
+  return x != x;
+}
+
+Status check(const SamplerOptions& o) {
+  const auto wrong = [](const char* name, float found, const char* expected) {
+    return Status::error(BITNET_E_ARGUMENT, "sampler options: %s is %g, must be %s", name,
+                         static_cast<double>(found), expected);
+  };
+  if (!is_finite(o.temperature) || o.temperature < 0) {
+    return wrong("temperature", o.temperature, "a finite number, 0 (greedy) or more");
+  }
+  if (o.top_k < 0) {
+    return Status::error(BITNET_E_ARGUMENT, "sampler options: top_k is %d, must be 0 (off) or more",
+                         o.top_k);
+  }
+  if (!(o.top_p >= 0 && o.top_p <= 1)) return wrong("top_p", o.top_p, "from 0 to 1 (both: off)");
+  if (!(o.min_p >= 0 && o.min_p < 1)) {
+    return wrong("min_p", o.min_p, "0 (off) or more and below 1");
+  }
+  if (!is_finite(o.repeat_penalty) || o.repeat_penalty < 0) {
+    return wrong("repeat_penalty", o.repeat_penalty, "a positive finite number (0 or 1: off)");
+  }
+  if (!is_finite(o.frequency_penalty)) {
+    return wrong("frequency_penalty", o.frequency_penalty, "a finite number (0: off)");
+  }
+  if (!is_finite(o.presence_penalty)) {
+    return wrong("presence_penalty", o.presence_penalty, "a finite number (0: off)");
+  }
+  if (o.penalty_window < -1 || o.penalty_window > kMostPenalized) {
+    return Status::error(BITNET_E_ARGUMENT,
+                         "sampler options: penalty_window is %d, must be from 1 to %d (0: %d, "
+                         "-1: all tokens)",
+                         o.penalty_window, kMostPenalized, kDefaultWindow);
+  }
+  return {};
+}
+
+// bias is sorted by token.
+Status check_bias(std::span<const LogitBias> bias) {
+  for (size_t i = 0; i < bias.size(); ++i) {
+    const LogitBias& b = bias[i];
+    if (b.token < 0) {
+      return Status::error(BITNET_E_ARGUMENT, "logit bias: token %d, must be 0 or more", b.token);
+    }
+    if (!is_finite(b.bias) && b.bias != -kInfinity) {
+      return Status::error(BITNET_E_ARGUMENT,
+                           "logit bias of token %d is %g, must be a finite number or -infinity",
+                           b.token, static_cast<double>(b.bias));
+    }
+    if (i > 0 && bias[i - 1].token == b.token) {
+      return Status::error(BITNET_E_ARGUMENT,
+                           "logit bias: token %d is listed more than once, once is allowed",
+                           b.token);
+    }
+  }
+  return {};
+}
+
+// The running winner of a draw (stage 6) and the proof that most tokens cannot replace it.
+//
+// A token with x = l / T and noise g = -log(-log u) beats the score b only if -log u < exp(x - b).
+// Its high word h alone gives 1 - u > c 2^-32 with c = 2^32 - 1 - h, and -log u >= 1 - u. So with
+// X = largest l / T it cannot win, nor tie, where
+//
+//   log2(c) + (X - x) log2(e) > 32 - (b - X) log2(e)
+//
+// can_win() tests that in float with a lower bound of the left side and limit_, an upper bound of
+// the right. X - x is shortened by 1e-5 of itself, which is more than its float rounding (2^-22);
+// limit_ is raised by 1e-3 for the rounding of the other terms, which are below 2^8, and for the
+// double arithmetic of the scores, and by 2^-50 |X| for the rounding of X, x and b themselves.
+class Contest {
+ public:
+  Contest(uint64_t seed, uint64_t draw, float temperature, float largest) noexcept
+      : seed_(seed),
+        draw_(draw),
+        temperature_(static_cast<double>(temperature)),
+        largest_(largest),
+        top_(static_cast<double>(largest) / temperature_),
+        scale_(static_cast<float>(
+            std::min(kLog2e / temperature_ * (1 - 1e-5), static_cast<double>(FLT_MAX)))) {}
+
+  int32_t winner() const noexcept { return winner_; }
+
+  // Lower bound of the left side above. log2(c) >= 1 + log2(c >> 1); of a float m 2^e the bits,
+  // read as a number, are e + 127 + (m - 1), and m - 1 <= log2(m) for m in [1, 2].
+  float left_side(uint32_t high, float logit) const noexcept {
+    const float half = static_cast<float>(static_cast<int32_t>(~high >> 1));
+    const float bits = static_cast<float>(std::bit_cast<int32_t>(half));
+    return bits * 0x1p-23f + (-126.0f + (largest_ - logit) * scale_);
+  }
+  bool can_win(uint32_t high, float logit) const noexcept {
+    return !(left_side(high, logit) > limit_);
+  }
+  float limit() const noexcept { return limit_; }
+
+  // Whatever the noise: 1 - u >= 2^-53, as if log2(c) were -21.
+  bool any_can_win(float logit) const noexcept {
+    return !(-21.0f + (largest_ - logit) * scale_ > limit_);
+  }
+
+  void enter(int32_t token, float logit) noexcept {
+    const double score =
+        static_cast<double>(logit) / temperature_ + gumbel_noise(seed_, draw_, token);
+    if (winner_ >= 0 && (score < score_ || (score == score_ && token > winner_))) return;
+    winner_ = token;
+    score_ = score;
+    const double magnitude = top_ < 0 ? -top_ : top_;
+    const double limit = 32 - (score_ - top_) * kLog2e + 1e-3 + magnitude * 0x1p-50;
+    limit_ = limit < static_cast<double>(FLT_MAX) ? static_cast<float>(limit) : kInfinity;
+  }
+
+ private:
+  uint64_t seed_, draw_;
+  double temperature_;
+  float largest_;
+  double top_;   // X
+  float scale_;  // log2(e) / T, rounded down
+  int32_t winner_ = -1;
+  double score_ = 0;  // b
+  float limit_ = kInfinity;
+};
+
+}  // namespace
+
+Sampler::Sampler(const SamplerOptions& options) : options_(options) {
+  options_.bias = {};
+  if (options_.top_p == 0) options_.top_p = 1;
+  if (options_.repeat_penalty == 0) options_.repeat_penalty = 1;
+  if (options_.penalty_window == 0) options_.penalty_window = kDefaultWindow;
+  penalizes_ = options_.repeat_penalty != 1 || options_.frequency_penalty != 0 ||
+               options_.presence_penalty != 0;
+  bias_.assign(options.bias.begin(), options.bias.end());
+  std::sort(bias_.begin(), bias_.end(),
+            [](const LogitBias& a, const LogitBias& b) { return a.token < b.token; });
+  if (penalizes_ && options_.penalty_window > 0) {
+    ring_.resize(static_cast<size_t>(options_.penalty_window));
+    counts_.reserve(static_cast<size_t>(options_.penalty_window));
+  }
+}
+
+Result<Ptr<Sampler>> Sampler::open(const SamplerOptions& options) {
+  BITNET_TRY(check(options));
+  Ptr<Sampler> sampler = make<Sampler>(options);
+  BITNET_TRY(check_bias(sampler->bias_));
+  return sampler;
+}
+
+void Sampler::prepare(int64_t n) {
+  if (n <= prepared_) return;
+  const size_t count = static_cast<size_t>(n);
+  if (penalizes_ || !bias_.empty()) adjusted_.resize(count);
+  block_largest_.resize((count + kBlock - 1) / kBlock);
+  if (options_.top_k > 0 || options_.top_p < 1) {
+    const bool few = options_.top_k > 0 && options_.top_k < n;
+    candidates_.reserve(few ? static_cast<size_t>(options_.top_k) : count);
+  }
+  prepared_ = n;
+}
+
+int32_t Sampler::count_of(int32_t token) const noexcept {
+  const auto at = std::lower_bound(counts_.begin(), counts_.end(), token,
+                                   [](const Count& c, int32_t t) { return c.token < t; });
+  return at != counts_.end() && at->token == token ? at->count : 0;
+}
+
+// Stages 1 and 2 for one token. A NaN stays one, so that a ban cannot hide it.
+float Sampler::adjusted(int32_t token, float logit) const noexcept {
+  double l = static_cast<double>(logit);
+  const auto bias = std::lower_bound(bias_.begin(), bias_.end(), token,
+                                     [](const LogitBias& b, int32_t t) { return b.token < t; });
+  if (bias != bias_.end() && bias->token == token) {
+    if (bias->bias == -kInfinity && !is_nan(logit)) return -kInfinity;
+    l += static_cast<double>(bias->bias);
+  }
+  const int32_t count = penalizes_ ? count_of(token) : 0;
+  if (count > 0) {
+    const double repeat = static_cast<double>(options_.repeat_penalty);
+    l = l > 0 ? l / repeat : l * repeat;
+    l -= static_cast<double>(count) * static_cast<double>(options_.frequency_penalty) +
+         static_cast<double>(options_.presence_penalty);
+  }
+  if (l > static_cast<double>(FLT_MAX)) return kInfinity;
+  if (l < -static_cast<double>(FLT_MAX)) return -kInfinity;
+  return static_cast<float>(l);
+}
+
+Status Sampler::adjust(const float** logits, int64_t n) {
+  if (!bias_.empty() && bias_.back().token >= n) {
+    return Status::error(BITNET_E_ARGUMENT, "logit bias: token %d, but there are %lld logits",
+                         bias_.back().token, static_cast<long long>(n));
+  }
+  if (bias_.empty() && counts_.empty()) return {};
+  const float* source = *logits;
+  std::copy(source, source + n, adjusted_.begin());
+  for (const LogitBias& b : bias_) adjusted_[b.token] = adjusted(b.token, source[b.token]);
+  for (const Count& c : counts_) {
+    if (c.token < n) adjusted_[c.token] = adjusted(c.token, source[c.token]);
+  }
+  *logits = adjusted_.data();
+  return {};
+}
+
+// Fills block_largest_. The comparisons have no effect on NaNs, which are counted apart.
+Sampler::Extremes Sampler::scan(const float* logits, int64_t n) noexcept {
+  constexpr int kLanes = 16;
+  Extremes all = {-kInfinity, false};
+  for (int64_t first = 0; first < n; first += kBlock) {
+    const float* x = logits + first;
+    const int64_t count = std::min(kBlock, n - first);
+    float largest[kLanes];
+    int32_t nans[kLanes];
+    for (int j = 0; j < kLanes; ++j) largest[j] = -kInfinity, nans[j] = 0;
+    int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) {
+      for (int j = 0; j < kLanes; ++j) {
+        const float v = x[i + j];
+        largest[j] = v > largest[j] ? v : largest[j];
+        nans[j] |= v != v;
+      }
+    }
+    for (; i < count; ++i) {
+      largest[0] = x[i] > largest[0] ? x[i] : largest[0];
+      nans[0] |= is_nan(x[i]);
+    }
+    for (int j = 1; j < kLanes; ++j) {
+      largest[0] = std::max(largest[0], largest[j]);
+      nans[0] |= nans[j];
+    }
+    block_largest_[first / kBlock] = largest[0];
+    all.largest = std::max(all.largest, largest[0]);
+    all.has_nan |= nans[0] != 0;
+  }
+  return all;
+}
+
+int32_t Sampler::first_of(const float* logits, int64_t n, float value) const noexcept {
+  int64_t block = 0;
+  while (block_largest_[block] != value) ++block;
+  const float* first = logits + block * kBlock;
+  return static_cast<int32_t>(std::find(first, logits + n, value) - logits);
+}
+
+// Stage 3. candidates_ is a heap whose front would be the next to go. Tokens come in ascending
+// order, so one that is merely equal to the front comes after it and is not kept.
+void Sampler::keep_top_k(const float* logits, int64_t n) noexcept {
+  const size_t k = static_cast<size_t>(options_.top_k);
+  float worst = -kInfinity;
+  for (int64_t first = 0; first < n; first += kBlock) {
+    if (!(block_largest_[first / kBlock] > worst)) continue;
+    const int64_t last = std::min(n, first + kBlock);
+    for (int64_t i = first; i < last; ++i) {
+      if (!(logits[i] > worst)) continue;
+      if (candidates_.size() == k) {
+        std::pop_heap(candidates_.begin(), candidates_.end(), before);
+        candidates_.pop_back();
+      }
+      candidates_.push_back({logits[i], static_cast<int32_t>(i), 0});
+      std::push_heap(candidates_.begin(), candidates_.end(), before);
+      if (candidates_.size() == k) worst = candidates_.front().logit;
+    }
+  }
+}
+
+void Sampler::keep_all(const float* logits, int64_t n, double floor) noexcept {
+  for (int64_t first = 0; first < n; first += kBlock) {
+    if (static_cast<double>(block_largest_[first / kBlock]) < floor) continue;
+    const int64_t last = std::min(n, first + kBlock);
+    for (int64_t i = first; i < last; ++i) {
+      if (static_cast<double>(logits[i]) < floor) continue;
+      candidates_.push_back({logits[i], static_cast<int32_t>(i), 0});
+    }
+  }
+}
+
+// Stage 4. The nucleus is found by halving: of [begin, end), which holds its last member, the first
+// half in order is partitioned off and weighed. Sums of integers make the order within irrelevant.
+void Sampler::keep_top_p(float largest) noexcept {
+  const double top = static_cast<double>(largest);
+  uint64_t total = 0;
+  for (Candidate& c : candidates_) {
+    c.weight = static_cast<uint64_t>(sample_exp(static_cast<double>(c.logit) - top) * 0x1p40);
+    total += c.weight;
+  }
+  const double p = static_cast<double>(options_.top_p);
+  // Tokens lighter than (1 - p) total / size weigh less than (1 - p) total together, so the nucleus
+  // is reached before the first of them. 1e-6 covers the rounding of this line.
+  const double lightest = (1 - p) * static_cast<double>(total) * 0x1p-40;
+  keep_min_p(top + sample_log(lightest / static_cast<double>(candidates_.size())) - 1e-6);
+
+  const double target = p * static_cast<double>(total);
+  auto begin = candidates_.begin(), end = candidates_.end();
+  uint64_t reached = 0;
+  while (end - begin > 1) {
+    const auto middle = begin + (end - begin) / 2;
+    std::nth_element(begin, middle, end, before);
+    uint64_t weight = reached;
+    for (auto c = begin; c != middle; ++c) weight += c->weight;
+    if (static_cast<double>(weight) >= target) {
+      end = middle;
+    } else {
+      begin = middle;
+      reached = weight;
+    }
+  }
+  candidates_.resize(static_cast<size_t>(end - candidates_.begin()));
+}
+
+void Sampler::keep_min_p(double floor) noexcept {
+  std::erase_if(candidates_,
+                [=](const Candidate& c) { return static_cast<double>(c.logit) < floor; });
+}
+
+int32_t Sampler::draw_from_candidates(float largest) const noexcept {
+  Contest contest(options_.seed, draw_, options_.temperature, largest);
+  for (const Candidate& c : candidates_) {
+    const uint32_t id = static_cast<uint32_t>(c.token);
+    const uint32_t high = noise_blocks<1>(options_.seed, draw_, id / 4, 0).word[id % 4][0];
+    if (contest.can_win(high, c.logit)) contest.enter(c.token, c.logit);
+  }
+  return contest.winner();
+}
+
+// Stage 6 on every logit >= floor. A block of 256 costs 64 calls of the generator and one
+// vectorized comparison; hardly any token is entered after the one with the largest logit.
+int32_t Sampler::draw_from_all(const float* logits, int64_t n, float largest,
+                               double floor) const noexcept {
+  constexpr int kLanes = 8, kLaneTokens = 4 * kLanes;
+  Contest contest(options_.seed, draw_, options_.temperature, largest);
+  contest.enter(first_of(logits, n, largest), largest);
+  for (int64_t first = 0; first < n; first += kBlock) {
+    const float block_largest = block_largest_[first / kBlock];
+    if (static_cast<double>(block_largest) < floor || !contest.any_can_win(block_largest)) continue;
+    const int64_t last = std::min(n, first + kBlock);
+    for (int64_t start = first; start < last; start += kLaneTokens) {
+      const auto blocks =
+          noise_blocks<kLanes>(options_.seed, draw_, static_cast<uint32_t>(start / 4), 0);
+      const int64_t count = std::min<int64_t>(kLaneTokens, last - start);
+      uint32_t high[kLaneTokens];
+      float logit[kLaneTokens];
+      for (int t = 0; t < kLaneTokens; ++t) high[t] = blocks.word[t % 4][t / 4];
+      for (int t = 0; t < kLaneTokens; ++t) logit[t] = t < count ? logits[start + t] : -kInfinity;
+      float left[kLaneTokens];
+      for (int t = 0; t < kLaneTokens; ++t) left[t] = contest.left_side(high[t], logit[t]);
+      float least = left[0];
+      for (int t = 1; t < kLaneTokens; ++t) least = left[t] < least ? left[t] : least;
+      if (least > contest.limit()) continue;
+      for (int t = 0; t < count; ++t) {
+        if (static_cast<double>(logit[t]) < floor || !contest.can_win(high[t], logit[t])) continue;
+        contest.enter(static_cast<int32_t>(start) + t, logit[t]);
+      }
+    }
+  }
+  return contest.winner();
+}
+
+Status Sampler::pick(const float* logits, int64_t n, int32_t* token) {
+  if (!logits || !token || n < 1 || n > kMostLogits) {
+    return Status::error(BITNET_E_ARGUMENT,
+                         "pick: %lld logits, logits and token must not be null and the number must "
+                         "be from 1 to %lld",
+                         static_cast<long long>(n), static_cast<long long>(kMostLogits));
+  }
+  prepare(n);
+  BITNET_TRY(adjust(&logits, n));
+  const Extremes extremes = scan(logits, n);
+  const float largest = extremes.largest;
+  if (extremes.has_nan) {
+    const auto at = std::find_if(logits, logits + n, is_nan) - logits;
+    return Status::error(BITNET_E_ARGUMENT, "pick: the logit of token %lld is not a number",
+                         static_cast<long long>(at));
+  }
+  if (largest == -kInfinity) {
+    return Status::error(BITNET_E_ARGUMENT,
+                         "pick: all %lld logits are -infinity (after the logit bias), at least one "
+                         "must be more",
+                         static_cast<long long>(n));
+  }
+  if (options_.temperature == 0 || largest == kInfinity) {
+    *token = first_of(logits, n, largest);
+    return {};
+  }
+
+  const double top = static_cast<double>(largest);
+  const double floor = options_.min_p > 0 ? top + sample_log(static_cast<double>(options_.min_p))
+                                          : -std::numeric_limits<double>::infinity();
+  const bool by_k = options_.top_k > 0 && options_.top_k < n, by_p = options_.top_p < 1;
+  if (!by_k && !by_p) {
+    *token = draw_from_all(logits, n, largest, floor);
+    return {};
+  }
+  candidates_.clear();
+  if (by_k) {
+    keep_top_k(logits, n);
+  } else {
+    keep_all(logits, n, top - 28);  // exp(-28) < 2^-40: lighter ones weigh nothing
+  }
+  if (by_p) keep_top_p(largest);
+  keep_min_p(floor);
+  *token = draw_from_candidates(largest);
+  return {};
+}
+
+Status Sampler::accept(int32_t token) {
+  if (token < 0) {
+    return Status::error(BITNET_E_ARGUMENT, "accept: token %d, must be 0 or more", token);
+  }
+  if (penalizes_) remember(token);
+  ++draw_;
+  return {};
+}
+
+void Sampler::remember(int32_t token) {
+  const auto place = [this](int32_t t) {
+    return std::lower_bound(counts_.begin(), counts_.end(), t,
+                            [](const Count& c, int32_t id) { return c.token < id; });
+  };
+  const uint64_t window = ring_.size();
+  if (window > 0) {
+    int32_t& slot = ring_[draw_ % window];
+    if (draw_ >= window) {
+      const auto oldest = place(slot);
+      if (--oldest->count == 0) counts_.erase(oldest);
+    }
+    slot = token;
+  }
+  const auto at = place(token);
+  if (at != counts_.end() && at->token == token) {
+    ++at->count;
+  } else {
+    counts_.insert(at, {token, 1});
+  }
+}
+
+void Sampler::reset() noexcept {
+  counts_.clear();
+  draw_ = 0;
+}
+
+}  // namespace bitnet
