@@ -1,7 +1,7 @@
 // Text to token ids and back: byte-level BPE and SPM, from the vocabulary a model file carries.
 //
-// Immutable once opened; safe to share between threads. The Gguf's bytes must outlive the tokenizer.
-// Source: design/formats.md section 5.
+// Immutable once opened; safe to share between threads. The Gguf's bytes must outlive the
+// tokenizer. Source: design/formats.md section 5.
 #pragma once
 
 #include <cstdint>
@@ -29,17 +29,19 @@ class Tokenizer {
   bool add_eos() const noexcept;
   bool is_end(int32_t token) const noexcept;      // formats.md 5.5; false for ids out of range
   bool is_control(int32_t token) const noexcept;  // CONTROL or UNKNOWN
-  int32_t find(std::string_view text) const noexcept;  // id of the token with this exact raw text; -1: none
-  std::string_view chat_template() const noexcept;     // Jinja text of the file; empty: none
+  int32_t find(
+      std::string_view text) const noexcept;  // id of the token with this exact raw text; -1: none
+  std::string_view chat_template() const noexcept;  // Jinja text of the file; empty: none
 
   // Appends ids to out. parse_special: texts of CONTROL tokens in `text` become those tokens; for
-  // untrusted text leave it off. Bytes that are not UTF-8 are taken one by one: the byte-level tokenizer
-  // encodes each as itself where its byte token exists (so text survives a round trip).
+  // untrusted text leave it off. Bytes that are not UTF-8 are taken one by one: the byte-level
+  // tokenizer encodes each as itself where its byte token exists (so text survives a round trip).
   Status tokenize(std::string_view text, bool add_special, bool parse_special,
                   Vec<int32_t>& out) const;
 
-  // The bytes a token stands for (may be part of a UTF-8 sequence). CONTROL and UNKNOWN tokens: empty
-  // unless show_special, then their text. Out of range: an error. Valid as long as the tokenizer.
+  // The bytes a token stands for (may be part of a UTF-8 sequence). CONTROL and UNKNOWN tokens:
+  // empty unless show_special, then their text. Out of range: an error. Valid as long as the
+  // tokenizer.
   Result<std::string_view> piece(int32_t token, bool show_special) const;
 
   // Appends the text of a whole sequence (start of a text: SPM's one leading space is stripped).
@@ -49,12 +51,17 @@ class Tokenizer {
   explicit Tokenizer(Ptr<Impl> impl) noexcept;
 
  private:
+  friend class StreamDecoder;
+  // piece(), less SPM's leading space at the start of a text; the first text there is ends the
+  // start.
+  Result<std::string_view> piece_at(int32_t token, bool show_special, bool& at_start) const;
+
   Ptr<Impl> impl_;
 };
 
-// Turns tokens into text as they come, holding back the bytes of an unfinished UTF-8 sequence: what it
-// emits is always whole, valid UTF-8 (broken bytes become U+FFFD, as the Unicode standard's "maximal
-// subpart" rule says). One per stream, not shared.
+// Turns tokens into text as they come, holding back the bytes of an unfinished UTF-8 sequence: what
+// it emits is always whole, valid UTF-8 (broken bytes become U+FFFD, as the Unicode standard's
+// "maximal subpart" rule says). One per stream, not shared.
 class StreamDecoder {
  public:
   // at_start: the stream begins a text (SPM's one leading space is then stripped).
@@ -66,7 +73,7 @@ class StreamDecoder {
  private:
   const Tokenizer& tokenizer_;
   bool show_special_, at_start_;
-  uint8_t held_[4] = {};
+  char held_[4] = {};
   int held_bytes_ = 0;
 };
 
