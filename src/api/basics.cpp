@@ -1,0 +1,75 @@
+// Versions, status names, error objects, init functions.
+#include "api/handles.h"
+
+#define BITNET_TEXT_(x) #x
+#define BITNET_TEXT(x) BITNET_TEXT_(x)
+
+namespace bitnet {
+
+void report(const Status& status, bitnet_error* why) noexcept {
+  constexpr size_t kHead = offsetof(bitnet_error, message);
+  if (!why || why->size <= kHead) return;
+  why->status = status.code();
+  const size_t room = std::min(why->size - kHead, sizeof why->message);
+  std::snprintf(why->message, room, "%s", status.text());
+}
+
+}  // namespace bitnet
+
+extern "C" {
+
+uint32_t bitnet_version(void) {
+  return BITNET_VERSION_MAJOR << 16 | BITNET_VERSION_MINOR << 8 | BITNET_VERSION_PATCH;
+}
+
+const char* bitnet_version_string(void) {
+  return BITNET_TEXT(BITNET_VERSION_MAJOR) "." BITNET_TEXT(BITNET_VERSION_MINOR) "." BITNET_TEXT(
+      BITNET_VERSION_PATCH);
+}
+
+uint32_t bitnet_abi_version(void) {
+  return BITNET_ABI_VERSION;
+}
+
+const char* bitnet_status_name(bitnet_status status) {
+  switch (status) {
+    case BITNET_OK: return "BITNET_OK";
+    case BITNET_DONE: return "BITNET_DONE";
+    case BITNET_E_ARGUMENT: return "BITNET_E_ARGUMENT";
+    case BITNET_E_STATE: return "BITNET_E_STATE";
+    case BITNET_E_MEMORY: return "BITNET_E_MEMORY";
+    case BITNET_E_IO: return "BITNET_E_IO";
+    case BITNET_E_FORMAT: return "BITNET_E_FORMAT";
+    case BITNET_E_UNSUPPORTED: return "BITNET_E_UNSUPPORTED";
+    case BITNET_E_CONTEXT_FULL: return "BITNET_E_CONTEXT_FULL";
+    case BITNET_E_CANCELLED: return "BITNET_E_CANCELLED";
+    case BITNET_E_BUFFER: return "BITNET_E_BUFFER";
+    case BITNET_E_NOT_FOUND: return "BITNET_E_NOT_FOUND";
+    case BITNET_E_DEVICE: return "BITNET_E_DEVICE";
+    case BITNET_E_INTERNAL: return "BITNET_E_INTERNAL";
+    case BITNET_STATUS_INT32: break;
+  }
+  return "unknown status";
+}
+
+#define BITNET_DEFINE_INIT(type, macro)       \
+  void type##_init(type* object) {            \
+    if (!object) return;                      \
+    static const type initial = macro;        \
+    *object = initial;                        \
+  }
+
+BITNET_DEFINE_INIT(bitnet_error, BITNET_ERROR_INIT)
+BITNET_DEFINE_INIT(bitnet_model_options, BITNET_MODEL_OPTIONS_INIT)
+BITNET_DEFINE_INIT(bitnet_source, BITNET_SOURCE_INIT)
+BITNET_DEFINE_INIT(bitnet_model_info, BITNET_MODEL_INFO_INIT)
+BITNET_DEFINE_INIT(bitnet_tensor_info, BITNET_TENSOR_INFO_INIT)
+BITNET_DEFINE_INIT(bitnet_ctx_options, BITNET_CTX_OPTIONS_INIT)
+BITNET_DEFINE_INIT(bitnet_ctx_stats, BITNET_CTX_STATS_INIT)
+BITNET_DEFINE_INIT(bitnet_estimate, BITNET_ESTIMATE_INIT)
+BITNET_DEFINE_INIT(bitnet_sampler_options, BITNET_SAMPLER_OPTIONS_INIT)
+BITNET_DEFINE_INIT(bitnet_generate_options, BITNET_GENERATE_OPTIONS_INIT)
+BITNET_DEFINE_INIT(bitnet_generate_info, BITNET_GENERATE_INFO_INIT)
+BITNET_DEFINE_INIT(bitnet_machine_limits, BITNET_MACHINE_LIMITS_INIT)
+
+}  // extern "C"

@@ -1,0 +1,323 @@
+// Opening models and looking at them.
+#include <cJSON.h>
+
+#include "api/handles.h"
+#include "base/threads.h"
+
+namespace bitnet {
+namespace {
+
+constexpr uint32_t kModelFlags = BITNET_MODEL_STRICT | BITNET_MODEL_DESCRIBE | BITNET_MODEL_READ;
+
+Status model_options(const bitnet_model_options* from, LoadedModel::Options* to) noexcept {
+  bitnet_model_options o = BITNET_MODEL_OPTIONS_INIT;
+  BITNET_TRY(read_options(from, &o, "bitnet_model_options"));
+  if (o.flags & ~kModelFlags) {
+    return Status::error(BITNET_E_ARGUMENT, "flags 0x%x has bits that mean nothing in version %s",
+                         o.flags, bitnet_version_string());
+  }
+  if (o.threads < 0 || o.threads > 1024) {
+    return Status::error(BITNET_E_ARGUMENT, "threads is %d, not in 0..1024", o.threads);
+  }
+  if (o.i2s_layout < BITNET_I2S_AUTO || o.i2s_layout > BITNET_I2S_4ROW) {
+    return Status::error(BITNET_E_ARGUMENT, "i2s_layout is %d, not a bitnet_i2s_layout",
+                         o.i2s_layout);
+  }
+  if (o.activation < BITNET_ACTIVATION_AUTO || o.activation > BITNET_ACTIVATION_SILU) {
+    return Status::error(BITNET_E_ARGUMENT, "activation is %d, not a bitnet_activation",
+                         o.activation);
+  }
+  to->strict = o.flags & BITNET_MODEL_STRICT;
+  to->describe = o.flags & BITNET_MODEL_DESCRIBE;
+  to->read = o.flags & BITNET_MODEL_READ;
+  to->device = o.device;
+  to->isa = o.isa;
+  to->threads = o.threads > 0 ? o.threads : std::min(usable_cores(), 1024);
+  constexpr I2sLayout kLayouts[] = {I2sLayout::k128, I2sLayout::k128, I2sLayout::k64,
+                                    I2sLayout::k4Row};
+  to->i2s_layout = kLayouts[o.i2s_layout];
+  if (o.activation == BITNET_ACTIVATION_RELU2) to->gate = static_cast<int>(GateFunction::kRelu2);
+  if (o.activation == BITNET_ACTIVATION_SILU) to->gate = static_cast<int>(GateFunction::kSilu);
+  to->log = {o.log, o.log_user};
+  to->progress = {o.progress, o.progress_user};
+  return {};
+}
+
+// Wraps a loaded model into a handle, with terminated copies of what getters return.
+Ptr<bitnet_model> handle_of(Ptr<const LoadedModel> loaded) {
+  Ptr<bitnet_model> model = make<bitnet_model>(std::move(loaded));
+  const LoadedModel& m = *model->loaded;
+  model->family = m.description().family;
+  model->name = m.description().name;
+  for (const KeyValue& kv : m.file().metadata()) model->keys.emplace_back(kv.key);
+  for (const TensorInfo& t : m.file().tensors()) {
+    model->tensor_names.emplace_back(t.name);
+    const char* type = tensor_type_name(t.type);
+    char number[24];
+    std::snprintf(number, sizeof number, "type %u", static_cast<unsigned>(t.type));
+    model->tensor_types.emplace_back(type ? type : number);
+  }
+  return model;
+}
+
+template <class Open>
+bitnet_status open_model(const bitnet_model_options* options, bitnet_model** model,
+                         bitnet_error* why, Open&& open) noexcept {
+  if (model) *model = nullptr;
+  return guarded(why, [&]() -> Status {
+    BITNET_REQUIRE(model, "model is NULL");
+    LoadedModel::Options how;
+    BITNET_TRY(model_options(options, &how));
+    BITNET_LET(Ptr<const LoadedModel> loaded, open(how));
+    *model = handle_of(std::move(loaded)).release();
+    return {};
+  });
+}
+
+// ---- Metadata values as text ---------------------------------------------------------------------
+
+template <class T>
+T read_as(const uint8_t* data) noexcept {
+  T value;
+  std::memcpy(&value, data, sizeof value);
+  return value;
+}
+
+size_t scalar_bytes(ValueType type) noexcept {
+  switch (type) {
+    case ValueType::kU8:
+    case ValueType::kI8:
+    case ValueType::kBool: return 1;
+    case ValueType::kU16:
+    case ValueType::kI16: return 2;
+    case ValueType::kU32:
+    case ValueType::kI32:
+    case ValueType::kF32: return 4;
+    case ValueType::kU64:
+    case ValueType::kI64:
+    case ValueType::kF64: return 8;
+    default: return 0;
+  }
+}
+
+void append_scalar(ValueType type, const uint8_t* data, String& out) {
+  char text[40] = "";
+  const auto print_unsigned = [&](uint64_t v) {
+    std::snprintf(text, sizeof text, "%llu", static_cast<unsigned long long>(v));
+  };
+  const auto print_signed = [&](int64_t v) {
+    std::snprintf(text, sizeof text, "%lld", static_cast<long long>(v));
+  };
+  switch (type) {
+    case ValueType::kU8: print_unsigned(read_as<uint8_t>(data)); break;
+    case ValueType::kU16: print_unsigned(read_as<uint16_t>(data)); break;
+    case ValueType::kU32: print_unsigned(read_as<uint32_t>(data)); break;
+    case ValueType::kU64: print_unsigned(read_as<uint64_t>(data)); break;
+    case ValueType::kI8: print_signed(read_as<int8_t>(data)); break;
+    case ValueType::kI16: print_signed(read_as<int16_t>(data)); break;
+    case ValueType::kI32: print_signed(read_as<int32_t>(data)); break;
+    case ValueType::kI64: print_signed(read_as<int64_t>(data)); break;
+    case ValueType::kF32:
+      std::snprintf(text, sizeof text, "%.9g", static_cast<double>(read_as<float>(data)));
+      break;
+    case ValueType::kF64: std::snprintf(text, sizeof text, "%.17g", read_as<double>(data)); break;
+    case ValueType::kBool: out += data[0] ? "true" : "false"; return;
+    default: return;
+  }
+  out += text;
+}
+
+// A JSON string literal, quoted and escaped by cJSON.
+void append_json_string(std::string_view text, String& out) {
+  const String terminated(text);  // JSON texts cannot hold NUL; what follows one is left out
+  struct Free {
+    void operator()(char* p) const noexcept { cJSON_free(p); }
+    void operator()(cJSON* p) const noexcept { cJSON_Delete(p); }
+  };
+  std::unique_ptr<cJSON, Free> json(cJSON_CreateString(terminated.c_str()));
+  std::unique_ptr<char, Free> printed(json ? cJSON_PrintUnformatted(json.get()) : nullptr);
+  if (!printed) throw std::bad_alloc();
+  out += printed.get();
+}
+
+void append_array(const Value& value, uint64_t max_elements, String& out) {
+  const uint8_t* at = value.data.data();
+  const uint64_t shown = std::min(value.count, max_elements);
+  out += '[';
+  for (uint64_t i = 0; i < shown; ++i) {
+    if (i > 0) out += ", ";
+    if (value.element == ValueType::kString) {
+      const uint64_t bytes = read_as<uint64_t>(at);
+      append_json_string({reinterpret_cast<const char*>(at) + 8, bytes}, out);
+      at += 8 + bytes;
+    } else {
+      append_scalar(value.element, at, out);
+      at += scalar_bytes(value.element);
+    }
+  }
+  if (shown < value.count) out += shown > 0 ? ", \"...\"" : "\"...\"";
+  out += ']';
+}
+
+String text_of(const Value& value, uint64_t max_elements) {
+  String out;
+  if (value.type == ValueType::kString) {
+    out.assign(reinterpret_cast<const char*>(value.data.data()), value.data.size());
+  } else if (value.type == ValueType::kArray) {
+    append_array(value, max_elements, out);
+  } else {
+    append_scalar(value.type, value.data.data(), out);
+  }
+  return out;
+}
+
+}  // namespace
+}  // namespace bitnet
+
+using namespace bitnet;
+
+extern "C" {
+
+bitnet_status bitnet_model_open(const char* path, const bitnet_model_options* options,
+                                bitnet_model** model, bitnet_error* why) {
+  return open_model(options, model, why,
+                    [&](const LoadedModel::Options& how) -> Result<Ptr<const LoadedModel>> {
+                      BITNET_REQUIRE(path, "path is NULL");
+                      return LoadedModel::open_path(path, how);
+                    });
+}
+
+bitnet_status bitnet_model_open_memory(const void* data, uint64_t bytes,
+                                       const bitnet_model_options* options, bitnet_model** model,
+                                       bitnet_error* why) {
+  return open_model(options, model, why,
+                    [&](const LoadedModel::Options& how) -> Result<Ptr<const LoadedModel>> {
+                      BITNET_REQUIRE(data, "data is NULL");
+                      return LoadedModel::open_bytes({static_cast<const uint8_t*>(data), bytes},
+                                                     how);
+                    });
+}
+
+bitnet_status bitnet_model_open_source(const bitnet_source* source,
+                                       const bitnet_model_options* options, bitnet_model** model,
+                                       bitnet_error* why) {
+  return open_model(options, model, why,
+                    [&](const LoadedModel::Options& how) -> Result<Ptr<const LoadedModel>> {
+                      BITNET_REQUIRE(source, "source is NULL");
+                      bitnet_source s = BITNET_SOURCE_INIT;
+                      BITNET_TRY(read_options(source, &s, "bitnet_source"));
+                      BITNET_REQUIRE(s.read_at, "source.read_at is NULL");
+                      return LoadedModel::open_source({s.read_at, s.user, s.bytes}, how);
+                    });
+}
+
+void bitnet_model_close(bitnet_model* model) {
+  bitnet_model::drop(model);
+}
+
+bitnet_status bitnet_model_get_info(const bitnet_model* model, bitnet_model_info* info,
+                                    bitnet_error* why) {
+  return guarded(why, [&]() -> Status {
+    BITNET_REQUIRE(model, "model is NULL");
+    const LoadedModel& m = *model->loaded;
+    const ModelDescription& d = m.description();
+    bitnet_model_info i = BITNET_MODEL_INFO_INIT;
+    i.flags = (m.options().strict ? BITNET_MODEL_STRICT : 0u) |
+              (m.options().describe ? BITNET_MODEL_DESCRIBE : 0u) |
+              (m.options().read ? BITNET_MODEL_READ : 0u);
+    i.family = model->family.c_str();
+    i.name = model->name.c_str();
+    i.device = "cpu";
+    i.isa = m.ops().name;
+    i.chat_template = m.chat_template() ? chat_template_name(*m.chat_template()) : "";
+    i.fingerprint = m.fingerprint();
+    i.parameters = d.parameters;
+    i.file_bytes = m.file_bytes();
+    i.weight_bytes = m.weights() ? m.weights()->packed_bytes() : 0;
+    i.bytes_per_token = Weights::bytes_per_token_of(d);
+    i.vocab_size = static_cast<int32_t>(d.hyper.vocab);
+    i.context_length = static_cast<int32_t>(d.hyper.context);
+    i.layers = static_cast<int32_t>(d.hyper.layers);
+    i.width = static_cast<int32_t>(d.hyper.width);
+    i.ff_width = static_cast<int32_t>(d.hyper.ff_width);
+    i.heads = static_cast<int32_t>(d.hyper.heads);
+    i.kv_heads = static_cast<int32_t>(d.hyper.kv_heads);
+    i.head_dim = static_cast<int32_t>(d.hyper.head_dim);
+    i.bos_token = m.tokenizer().bos();
+    i.eos_token = m.tokenizer().eos();
+    i.eot_token = m.tokenizer().eot();
+    i.activation =
+        d.plan.gate == GateFunction::kRelu2 ? BITNET_ACTIVATION_RELU2 : BITNET_ACTIVATION_SILU;
+    i.load_seconds = m.load_seconds();
+    return write_struct(i, info, "bitnet_model_info");
+  });
+}
+
+uint64_t bitnet_model_metadata_count(const bitnet_model* model) {
+  return model ? model->keys.size() : 0;
+}
+
+const char* bitnet_model_metadata_key(const bitnet_model* model, uint64_t index) {
+  return model && index < model->keys.size() ? model->keys[index].c_str() : nullptr;
+}
+
+bitnet_status bitnet_model_metadata_text(const bitnet_model* model, const char* key,
+                                         uint64_t max_elements, char* buffer, uint64_t capacity,
+                                         uint64_t* bytes, bitnet_error* why) {
+  return guarded(why, [&]() -> Status {
+    BITNET_REQUIRE(model, "model is NULL");
+    BITNET_REQUIRE(key, "key is NULL");
+    BITNET_REQUIRE(bytes, "bytes is NULL");
+    const Value* value = model->loaded->file().find(key);
+    if (!value) return Status::error(BITNET_E_NOT_FOUND, "the file has no metadata key \"%s\"", key);
+    const String text = text_of(*value, max_elements);
+    // The terminator is copied with the text but not counted.
+    Status status = fill(std::span<const char>(text.c_str(), text.size() + 1), buffer, capacity,
+                         bytes, "bytes");
+    *bytes = text.size();
+    return status;
+  });
+}
+
+uint64_t bitnet_model_tensor_count(const bitnet_model* model) {
+  return model ? model->tensor_names.size() : 0;
+}
+
+bitnet_status bitnet_model_tensor(const bitnet_model* model, uint64_t index,
+                                  bitnet_tensor_info* info, bitnet_error* why) {
+  return guarded(why, [&]() -> Status {
+    BITNET_REQUIRE(model, "model is NULL");
+    if (index >= model->tensor_names.size()) {
+      return Status::error(BITNET_E_NOT_FOUND, "tensor %llu: the file has %zu",
+                           static_cast<unsigned long long>(index), model->tensor_names.size());
+    }
+    const TensorInfo& t = model->loaded->file().tensors()[index];
+    bitnet_tensor_info i = BITNET_TENSOR_INFO_INIT;
+    i.dimensions = t.dims;
+    i.name = model->tensor_names[index].c_str();
+    i.type = model->tensor_types[index].c_str();
+    std::copy_n(t.shape, 4, i.shape);
+    i.offset = t.offset;
+    i.bytes = t.data.size();
+    return write_struct(i, info, "bitnet_tensor_info");
+  });
+}
+
+bitnet_status bitnet_model_estimate(const bitnet_model* model, const bitnet_ctx_options* options,
+                                    bitnet_estimate* estimate, bitnet_error* why) {
+  return guarded(why, [&]() -> Status {
+    BITNET_REQUIRE(model, "model is NULL");
+    const ModelDescription& d = model->loaded->description();
+    Context::Options how;
+    BITNET_TRY(context_options(options, d.hyper, &how));
+    bitnet_estimate e = BITNET_ESTIMATE_INIT;
+    e.file_bytes = model->loaded->file_bytes();
+    e.weight_bytes = Weights::packed_bytes_of(d);
+    e.cache_bytes = KvCache::bytes_of(d.hyper, how.positions);
+    e.work_bytes = Context::work_bytes_of(d, how);
+    e.total_bytes = e.weight_bytes + e.cache_bytes + e.work_bytes + Weights::file_bytes_of(d);
+    return write_struct(e, estimate, "bitnet_estimate");
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,121 @@
+#include "forward/cache.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace bitnet {
+namespace {
+
+int64_t pages_of(int64_t positions) noexcept {
+  return (positions + kPagePositions - 1) / kPagePositions;
+}
+
+int64_t page_numbers(const HyperParameters& hyper) noexcept {
+  return hyper.layers * hyper.kv_heads * 2 * kPagePositions * hyper.head_dim;
+}
+
+}  // namespace
+
+uint64_t KvCache::bytes_of(const HyperParameters& hyper, int64_t positions) noexcept {
+  return static_cast<uint64_t>(pages_of(positions)) * static_cast<uint64_t>(page_numbers(hyper)) *
+         sizeof(uint16_t);
+}
+
+KvCache::KvCache(const HyperParameters& hyper, int64_t positions, int64_t sequences)
+    : kv_heads_(hyper.kv_heads),
+      head_dim_(hyper.head_dim),
+      page_numbers_(page_numbers(hyper)),
+      storage_(bytes_of(hyper, positions)),
+      users_(static_cast<size_t>(pages_of(positions))),
+      sequences_(static_cast<size_t>(sequences)) {
+  free_.reserve(users_.size());
+  for (int64_t page = pages() - 1; page >= 0; --page) free_.push_back(static_cast<int32_t>(page));
+}
+
+int32_t KvCache::take_page() noexcept {
+  const int32_t page = free_.back();
+  free_.pop_back();
+  users_[static_cast<size_t>(page)] = 1;
+  return page;
+}
+
+void KvCache::drop_page(int32_t page) noexcept {
+  if (--users_[static_cast<size_t>(page)] == 0) free_.push_back(page);  // within its capacity
+}
+
+int64_t KvCache::pages_needed(int64_t sequence, int64_t count) const noexcept {
+  const Sequence& s = at(sequence);
+  const int64_t length = static_cast<int64_t>(s.tokens.size());
+  const int64_t more = pages_of(length + count) - static_cast<int64_t>(s.pages.size());
+  const bool copies = count > 0 && length % kPagePositions != 0 &&
+                      users_[static_cast<size_t>(s.pages.back())] > 1;
+  return more + (copies ? 1 : 0);
+}
+
+void KvCache::reserve(int64_t sequence, int64_t count) {
+  Sequence& s = at(sequence);
+  const int64_t length = static_cast<int64_t>(s.tokens.size());
+  const size_t pages = static_cast<size_t>(pages_of(length + count));
+  // In whole pages, so that a decoded token rarely allocates, and before anything changes.
+  if (s.tokens.capacity() < pages * kPagePositions) s.tokens.reserve(2 * pages * kPagePositions);
+  if (s.pages.capacity() < pages) s.pages.reserve(2 * pages);
+
+  if (count > 0 && length % kPagePositions != 0 &&
+      users_[static_cast<size_t>(s.pages.back())] > 1) {
+    const int32_t shared = s.pages.back();
+    const int32_t own = take_page();
+    std::memcpy(block(own, 0, 0), block(shared, 0, 0),
+                static_cast<size_t>(page_numbers_) * sizeof(uint16_t));
+    drop_page(shared);
+    s.pages.back() = own;
+  }
+  while (s.pages.size() < pages) s.pages.push_back(take_page());
+}
+
+void KvCache::truncate(int64_t sequence, int64_t positions) noexcept {
+  Sequence& s = at(sequence);
+  if (positions < static_cast<int64_t>(s.tokens.size())) {
+    s.tokens.resize(static_cast<size_t>(positions));
+  }
+  const size_t pages = static_cast<size_t>(pages_of(static_cast<int64_t>(s.tokens.size())));
+  while (s.pages.size() > pages) {
+    drop_page(s.pages.back());
+    s.pages.pop_back();
+  }
+}
+
+void KvCache::fork(int64_t from, int64_t to) {
+  if (from == to) return;
+  Sequence& target = at(to);
+  const Sequence& source = at(from);
+  Sequence copy{source.pages, source.tokens};
+  truncate(to, 0);
+  for (int32_t page : copy.pages) ++users_[static_cast<size_t>(page)];
+  std::swap(target, copy);
+}
+
+uint64_t KvCache::match(int64_t sequence, std::span<const int32_t> wanted) const noexcept {
+  const std::span<const int32_t> held = tokens(sequence);
+  const ptrdiff_t n = static_cast<ptrdiff_t>(std::min(held.size(), wanted.size()));
+  return static_cast<uint64_t>(
+      std::mismatch(held.begin(), held.begin() + n, wanted.begin()).first - held.begin());
+}
+
+bool KvCache::replace(int64_t sequence, std::span<const int32_t> tokens) {
+  Sequence& s = at(sequence);
+  const int64_t count = static_cast<int64_t>(tokens.size());
+  int64_t available = pages_free();
+  for (int32_t page : s.pages) available += users_[static_cast<size_t>(page)] == 1;
+  if (pages_of(count) > available) return false;
+  Sequence fresh;
+  fresh.tokens.assign(tokens.begin(), tokens.end());
+  fresh.pages.reserve(static_cast<size_t>(pages_of(count)));
+  truncate(sequence, 0);
+  while (static_cast<int64_t>(fresh.pages.size()) < pages_of(count)) {
+    fresh.pages.push_back(take_page());
+  }
+  std::swap(s, fresh);
+  return true;
+}
+
+}  // namespace bitnet

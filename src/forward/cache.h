@@ -1,0 +1,92 @@
+// The KV cache: pages of 64 positions, shared copy-on-write between sequences.
+//
+// A page holds one run of 64 positions for all layers: [layer][kv_head][K | V][64][head_dim] f16.
+// Invariants: a page's `users` is the number of sequences that list it, a free page has 0;
+// a sequence of n tokens lists ceil(n / 64) pages, between reserve() and commit() or rollback() more.
+// Not thread-safe; one context owns it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "compute/ops.h"
+#include "model/model.h"
+
+namespace bitnet {
+
+class KvCache {
+ public:
+  KvCache(const HyperParameters& hyper, int64_t positions, int64_t sequences);
+
+  static uint64_t bytes_of(const HyperParameters& hyper, int64_t positions) noexcept;
+
+  int64_t sequences() const noexcept { return static_cast<int64_t>(sequences_.size()); }
+  int64_t positions() const noexcept { return pages() * kPagePositions; }
+  int64_t positions_used() const noexcept {
+    return (pages() - static_cast<int64_t>(free_.size())) * kPagePositions;
+  }
+  uint64_t bytes() const noexcept { return storage_.bytes(); }
+  int64_t length(int64_t sequence) const noexcept {
+    return static_cast<int64_t>(at(sequence).tokens.size());
+  }
+  std::span<const int32_t> tokens(int64_t sequence) const noexcept { return at(sequence).tokens; }
+
+  // How many of `tokens` the sequence holds from its start.
+  uint64_t match(int64_t sequence, std::span<const int32_t> tokens) const noexcept;
+
+  // Pages that `count` more positions of this sequence would take from the free ones.
+  int64_t pages_needed(int64_t sequence, int64_t count) const noexcept;
+  int64_t pages_free() const noexcept { return static_cast<int64_t>(free_.size()); }
+  // Makes the next `count` positions writable (the page they begin in is made this sequence's own).
+  // pages_needed() must be free. May throw std::bad_alloc, having changed nothing that shows.
+  void reserve(int64_t sequence, int64_t count);
+  void commit(int64_t sequence, int32_t token) { at(sequence).tokens.push_back(token); }
+  // Gives reserved pages without tokens back.
+  void rollback(int64_t sequence) noexcept { truncate(sequence, length(sequence)); }
+
+  void truncate(int64_t sequence, int64_t positions) noexcept;
+  void fork(int64_t from, int64_t to);  // may throw std::bad_alloc, having changed nothing
+  // Makes the sequence these tokens, on pages of its own whose numbers the caller then writes. False,
+  // having changed nothing, if there are not enough pages. May throw std::bad_alloc likewise.
+  bool replace(int64_t sequence, std::span<const int32_t> tokens);
+
+  // [kPagePositions][head_dim] of the page with this index in the sequence.
+  uint16_t* keys(int64_t sequence, int64_t page, int64_t layer, int64_t kv_head) noexcept {
+    return block(at(sequence).pages[static_cast<size_t>(page)], layer, kv_head);
+  }
+  const uint16_t* keys(int64_t sequence, int64_t page, int64_t layer,
+                       int64_t kv_head) const noexcept {
+    return const_cast<KvCache*>(this)->keys(sequence, page, layer, kv_head);
+  }
+  uint16_t* values(int64_t sequence, int64_t page, int64_t layer, int64_t kv_head) noexcept {
+    return keys(sequence, page, layer, kv_head) + kPagePositions * head_dim_;
+  }
+
+ private:
+  struct Sequence {
+    Vec<int32_t> pages;
+    Vec<int32_t> tokens;
+  };
+  Sequence& at(int64_t sequence) noexcept { return sequences_[static_cast<size_t>(sequence)]; }
+  const Sequence& at(int64_t sequence) const noexcept {
+    return sequences_[static_cast<size_t>(sequence)];
+  }
+  int64_t pages() const noexcept { return static_cast<int64_t>(users_.size()); }
+  uint16_t* block(int32_t page, int64_t layer, int64_t kv_head) noexcept {
+    return storage_.as<uint16_t>() + page * page_numbers_ +
+           (layer * kv_heads_ + kv_head) * 2 * kPagePositions * head_dim_;
+  }
+  int32_t take_page() noexcept;
+  void drop_page(int32_t page) noexcept;
+
+  int64_t kv_heads_, head_dim_;
+  int64_t page_numbers_;  // f16 numbers in a page
+  Buffer storage_;
+  Vec<int32_t> users_;    // [pages]
+  Vec<int32_t> free_;     // stack of free pages
+  Vec<Sequence> sequences_;
+};
+
+}  // namespace bitnet

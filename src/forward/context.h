@@ -1,0 +1,131 @@
+// A context: the cache, the room for one batch, the threads, and the forward pass over them.
+//
+// Nothing here depends on how work is cut: a token's numbers come from its own row of activations and
+// the pages before it (compute/ops.h), so batches, threads and shared pages change no bit.
+// One call at a time, except cancel().
+#pragma once
+
+#include <atomic>
+#include <span>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "base/threads.h"
+#include "bitnet.h"
+#include "forward/cache.h"
+#include "forward/weights.h"
+
+namespace bitnet {
+
+// How often each verb ran, for receipts. One per worker, so that counting needs no locks.
+struct alignas(64) KernelCounts {
+  uint64_t rmsnorm = 0, quantize = 0, ternary_matmul = 0, dense_matmul = 0, rope = 0,
+           attend_page = 0, gate = 0;
+  void operator+=(const KernelCounts& other) noexcept;
+};
+
+class Context {
+ public:
+  struct Options {
+    int64_t positions, sequences, batch;
+    int threads;
+    bitnet_execute_fn execute = nullptr;  // the host's threads; nullptr: our own
+    void* execute_user = nullptr;
+  };
+  struct Stats {
+    uint64_t batches = 0, tokens = 0, single_tokens = 0, head_rows = 0;
+    double seconds = 0, single_seconds = 0;
+    uint64_t token_hash = 14695981039346656037u;  // FNV-1a of all entries decoded, in order
+  };
+
+  // The weights must outlive the context.
+  static Result<Ptr<Context>> open(const Weights& weights, const Options& options);
+  // Bytes of everything but the cache.
+  static uint64_t work_bytes_of(const ModelDescription& model, const Options& options) noexcept;
+
+  // bitnet_ctx_decode. Any failure leaves all sequences as they were.
+  Status decode(std::span<const bitnet_batch_entry> entries);
+  // Rows of the last batch; nullptr if that entry wanted none.
+  const float* logits(uint64_t entry) const noexcept;
+  const float* embedding(uint64_t entry) const noexcept;
+  uint64_t entries() const noexcept { return rows_.size(); }
+
+  // Any thread, also a signal handler.
+  void cancel() const noexcept { cancelled_.store(true, std::memory_order_relaxed); }
+
+  KvCache& cache() noexcept { return cache_; }
+  const KvCache& cache() const noexcept { return cache_; }
+  const Weights& weights() const noexcept { return weights_; }
+  const Stats& stats() const noexcept { return stats_; }
+  KernelCounts kernel_counts() const noexcept;
+  int threads() const noexcept { return pool_->size(); }
+  uint64_t work_bytes() const noexcept;
+
+  // Use open().
+  Context(const Weights& weights, const Options& options, Ptr<ThreadPool> pool);
+
+ private:
+  // Where an entry's results are, as row numbers; -1: not wanted.
+  struct Rows {
+    int64_t logits = -1, embedding = -1;
+  };
+  // Activations of one batch, named for their role, allocated once. T = options.batch.
+  struct Work {
+    Buffer x;                                // [T][width] the residual stream
+    Buffer normed;                           // [T][max(width, heads*head_dim, ff)]
+    Buffer quantized;                        // [T][stride] int8
+    Buffer quantized_scale, quantized_sum;   // [T]
+    Buffer q, k, v;                          // [T][heads*head_dim], [T][kv_heads*head_dim] twice
+    Buffer attended;                         // [T][heads*head_dim]
+    Buffer gate, up;                         // [T][ff]
+    Buffer projected;                        // [T][width] what o and down give
+    Buffer cosine, sine;                     // [T][rope_dims/2]
+    Buffer head_input;                       // [T][width]
+    Buffer parts;                            // partial attention of few tokens over page groups
+    Buffer trees;                            // [threads] stacks of partial attention
+  };
+  // One linear map of the current input: y [T][y_stride].
+  struct Product {
+    const Linear* map;
+    float* y;
+    int64_t y_stride;
+  };
+
+  static Work allocate_work(const ModelDescription& model, const Options& options);
+  Status check(std::span<const bitnet_batch_entry> entries);
+  void assign_rows(std::span<const bitnet_batch_entry> entries);
+  Status reserve(std::span<const bitnet_batch_entry> entries);
+  Status forward(std::span<const bitnet_batch_entry> entries, uint64_t first_entry);
+  void embed(std::span<const bitnet_batch_entry> entries);
+  void attention_block(std::span<const bitnet_batch_entry> entries, int64_t layer);
+  void feed_forward_block(int64_t tokens, int64_t layer);
+  void store_keys_and_values(const bitnet_batch_entry& entry, int64_t row, int64_t layer);
+  void attend(std::span<const bitnet_batch_entry> entries, int64_t layer);
+  void read_out(std::span<const bitnet_batch_entry> entries, uint64_t first_entry);
+
+  template <class F>
+  void each_token(int64_t tokens, F&& body);
+  void norm_input(int worker, const float* x, int64_t row, const Vec<float>& gamma, int64_t n);
+  void quantize_input(int worker, int64_t row, int64_t n);
+  void multiply(std::span<const Product> products, int64_t tokens);
+
+  const Weights& weights_;
+  const Ops& ops_;
+  const HyperParameters& hyper_;
+  const int64_t batch_;
+  Ptr<ThreadPool> pool_;
+  KvCache cache_;
+  Work work_;
+  int64_t normed_stride_, quantized_stride_;
+  float attention_scale_;
+  Vec<KernelCounts> counts_;         // [threads]
+  Vec<int64_t> next_position_;       // [sequences] while a batch is checked; -1: not in it
+  Vec<int32_t> touched_;             // sequences of the batch
+  Vec<Rows> rows_;                   // [entries of the last batch]
+  Vec<int64_t> head_rows_;           // while reading out: output rows of the chunk's wanting entries
+  Buffer logits_, embeddings_;
+  Stats stats_;
+  mutable std::atomic<bool> cancelled_{false};
+};
+
+}  // namespace bitnet

@@ -1,0 +1,72 @@
+// The loop a caller sees: prompt in, whole UTF-8 pieces of the reply out, one by one.
+#pragma once
+
+#include <string_view>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "forward/context.h"
+#include "sample/sampler.h"
+#include "session/stop.h"
+#include "tokens/tokenizer.h"
+
+namespace bitnet {
+
+// Uses one sequence of a context, which must outlive it. Not thread-safe.
+class Generator {
+ public:
+  struct Options {
+    int32_t sequence = 0;
+    Vec<int32_t> prompt;  // at least one token
+    Vec<String> stop;
+    uint64_t max_tokens = UINT64_MAX;
+    SamplerOptions sampling;
+    bool ignore_end = false;
+    bool show_special = false;
+    bool continues_text = false;  // the prompt is text the reply goes on with: keep a leading space
+  };
+  struct Info {
+    bitnet_end_reason end = BITNET_END_NONE;
+    uint64_t prompt_tokens = 0, reused_tokens = 0;
+    double prompt_seconds = 0, decode_seconds = 0;
+  };
+
+  static Result<Ptr<Generator>> open(Context& context, const Tokenizer& tokenizer,
+                                     const Options& options);
+
+  // The next piece, which lives until the next call; empty when the reply is over.
+  // After a failure the same call can be made again and goes on where it stopped.
+  Result<std::string_view> next();
+
+  const Info& info() const noexcept { return info_; }
+  // Of the reply, without the end token; until the next call.
+  std::span<const int32_t> tokens() const noexcept {
+    return std::span<const int32_t>(history_).subspan(info_.prompt_tokens);
+  }
+
+  // Use open().
+  Generator(Context& context, const Tokenizer& tokenizer, const Options& options,
+            Ptr<Sampler> sampler, StopMatcher stop);
+
+ private:
+  Status advance();
+  Status decode_history();
+  Status append(int32_t token);
+  void end(bitnet_end_reason reason);
+
+  Context& context_;
+  const Tokenizer& tokenizer_;
+  const int32_t sequence_;
+  const uint64_t max_tokens_;
+  const bool ignore_end_;
+  Ptr<Sampler> sampler_;
+  StopMatcher stop_;
+  StreamDecoder decoder_;
+  Info info_;
+  Vec<int32_t> history_;  // prompt and reply: what the sequence holds or will hold
+  Vec<bitnet_batch_entry> batch_;
+  String decoded_;        // what the decoder gave for one token
+  String piece_;          // what next() returned
+};
+
+}  // namespace bitnet

@@ -1,0 +1,112 @@
+#include "session/loaded_model.h"
+
+#include <chrono>
+#include <cstring>
+
+namespace bitnet {
+namespace {
+
+double now() noexcept {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// FNV-1a of the description (everything before the first tensor) and of both ends of each tensor:
+// enough to tell models apart without reading a gigabyte.
+uint64_t fingerprint_of(Bytes file, const Gguf& gguf) noexcept {
+  constexpr uint64_t kEnd = 256;
+  uint64_t hash = 14695981039346656037u;
+  const auto add = [&](Bytes bytes) {
+    for (uint8_t b : bytes) hash = (hash ^ b) * 1099511628211u;
+  };
+  uint64_t first = file.size();
+  for (const TensorInfo& t : gguf.tensors()) first = std::min(first, t.offset);
+  add(file.first(first));
+  for (const TensorInfo& t : gguf.tensors()) {
+    const uint64_t end = std::min<uint64_t>(kEnd, t.data.size());
+    add(t.data.first(end));
+    add(t.data.last(end));
+  }
+  return hash;
+}
+
+}  // namespace
+
+Result<Ptr<const LoadedModel>> LoadedModel::open_path(const char* path, const Options& options) {
+  const double started = now();
+  Ptr<LoadedModel> model = make<LoadedModel>(options);
+  Result<Mapping> mapping = options.read ? Mapping::read(path) : Mapping::open(path);
+  if (!mapping.ok()) return mapping.status();
+  model->mapping_ = std::move(mapping.value());
+  model->bytes_ = model->mapping_->bytes();
+  return finish(std::move(model), started);
+}
+
+Result<Ptr<const LoadedModel>> LoadedModel::open_bytes(Bytes bytes, const Options& options) {
+  const double started = now();
+  Ptr<LoadedModel> model = make<LoadedModel>(options);
+  model->bytes_ = bytes;
+  return finish(std::move(model), started);
+}
+
+Result<Ptr<const LoadedModel>> LoadedModel::open_source(const ByteSource& source,
+                                                        const Options& options) {
+  const double started = now();
+  Ptr<LoadedModel> model = make<LoadedModel>(options);
+  BITNET_LET(model->copy_, source.read());
+  model->bytes_ = Bytes(model->copy_.data(), model->copy_.bytes());
+  return finish(std::move(model), started);
+}
+
+Result<Ptr<const LoadedModel>> LoadedModel::finish(Ptr<LoadedModel> model, double started) {
+  BITNET_TRY(model->choose_kernels());
+  BITNET_TRY(model->read());
+  model->load_seconds_ = now() - started;
+  return Ptr<const LoadedModel>(model.release());
+}
+
+Status LoadedModel::choose_kernels() {
+  const char* device = options_.device ? options_.device : "auto";
+  if (std::strcmp(device, "auto") != 0 && std::strcmp(device, "cpu") != 0) {
+    return Status::error(BITNET_E_DEVICE, "device \"%s\": this build has \"auto\" and \"cpu\"",
+                         device);
+  }
+  ops_ = select_ops(options_.isa);
+  if (ops_) return {};
+  String names;
+  int count = 0;
+  const char* const* usable = usable_isas(&count);
+  for (int i = 0; i < count; ++i) {
+    if (i > 0) names += ", ";
+    names += usable[i];
+  }
+  return Status::error(BITNET_E_UNSUPPORTED,
+                       "instruction set \"%s\": this build on this processor can run %s",
+                       options_.isa, names.c_str());
+}
+
+Status LoadedModel::read() {
+  BITNET_LET(file_, Gguf::parse(bytes_));
+  ModelDescription::Options how;
+  how.i2s_layout = options_.i2s_layout;
+  how.gate = options_.gate;
+  how.strict = options_.strict;
+  how.log = options_.log;
+  BITNET_LET(description_, ModelDescription::open(*file_, how));
+  BITNET_LET(tokenizer_, Tokenizer::open(*file_, options_.log, options_.strict));
+  if (tokenizer_->size() > description_->hyper.vocab) {
+    return Status::error(BITNET_E_FORMAT,
+                         "tokenizer.ggml.tokens has %d tokens, token_embd.weight has rows for %lld",
+                         tokenizer_->size(), static_cast<long long>(description_->hyper.vocab));
+  }
+  fingerprint_ = fingerprint_of(bytes_, *file_);
+  if (Result<ChatTemplate> chat = find_chat_template(*description_, *tokenizer_); chat.ok()) {
+    chat_template_ = chat.value();
+  }
+  if (!options_.describe) {
+    BITNET_LET(weights_,
+               Weights::prepare(*description_, *ops_, options_.threads, options_.progress));
+  }
+  return {};
+}
+
+}  // namespace bitnet

@@ -1,0 +1,72 @@
+// One opened model: its bytes, description, tokenizer, chat template and prepared weights, in the
+// order they depend on each other. Immutable; shared by contexts through bitnet_model's count.
+#pragma once
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/progress.h"
+#include "base/status.h"
+#include "file/gguf.h"
+#include "file/map.h"
+#include "forward/weights.h"
+#include "model/model.h"
+#include "session/chat.h"
+#include "tokens/tokenizer.h"
+
+namespace bitnet {
+
+class LoadedModel {
+ public:
+  struct Options {
+    bool strict = false;
+    bool describe = false;  // no weights
+    bool read = false;      // copy the file instead of mapping it
+    const char* device = nullptr;
+    const char* isa = nullptr;
+    int threads = 1;
+    I2sLayout i2s_layout = I2sLayout::k128;
+    int gate = -1;
+    Log log;
+    Progress progress;
+  };
+
+  static Result<Ptr<const LoadedModel>> open_path(const char* path, const Options& options);
+  // The bytes must outlive the model.
+  static Result<Ptr<const LoadedModel>> open_bytes(Bytes bytes, const Options& options);
+  static Result<Ptr<const LoadedModel>> open_source(const ByteSource& source,
+                                                    const Options& options);
+
+  const Gguf& file() const noexcept { return *file_; }
+  uint64_t file_bytes() const noexcept { return bytes_.size(); }
+  const ModelDescription& description() const noexcept { return *description_; }
+  const Tokenizer& tokenizer() const noexcept { return *tokenizer_; }
+  const Ops& ops() const noexcept { return *ops_; }
+  const Weights* weights() const noexcept { return weights_.get(); }  // nullptr: describe only
+  const std::optional<ChatTemplate>& chat_template() const noexcept { return chat_template_; }
+  const Options& options() const noexcept { return options_; }
+  uint64_t fingerprint() const noexcept { return fingerprint_; }
+  double load_seconds() const noexcept { return load_seconds_; }
+
+  // Use the factories: public only for make().
+  explicit LoadedModel(const Options& options) : options_(options) {}
+
+ private:
+  static Result<Ptr<const LoadedModel>> finish(Ptr<LoadedModel> model, double started);
+  Status choose_kernels();
+  Status read();
+
+  Options options_;
+  std::optional<Mapping> mapping_;  // or
+  Buffer copy_;                     // or bytes of the caller
+  Bytes bytes_;
+  std::optional<Gguf> file_;
+  Ptr<const ModelDescription> description_;
+  Ptr<const Tokenizer> tokenizer_;
+  std::optional<ChatTemplate> chat_template_;
+  const Ops* ops_ = nullptr;
+  Ptr<const Weights> weights_;
+  uint64_t fingerprint_ = 0;
+  double load_seconds_ = 0;
+};
+
+}  // namespace bitnet

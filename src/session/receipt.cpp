@@ -1,0 +1,77 @@
+#include "session/receipt.h"
+
+#include <cJSON.h>
+
+#include <memory>
+
+namespace bitnet {
+namespace {
+
+struct Free {
+  void operator()(cJSON* json) const noexcept { cJSON_Delete(json); }
+  void operator()(char* text) const noexcept { cJSON_free(text); }
+};
+
+// cJSON reports running out of memory by a null pointer; here it becomes what our containers throw.
+template <class T>
+T* checked(T* pointer) {
+  if (!pointer) throw std::bad_alloc();
+  return pointer;
+}
+
+void add(cJSON* object, const char* key, const char* value) {
+  checked(cJSON_AddStringToObject(object, key, value));
+}
+void add(cJSON* object, const char* key, double value) {
+  checked(cJSON_AddNumberToObject(object, key, value));
+}
+// Counts stay below 2^53, where doubles are exact.
+void add(cJSON* object, const char* key, uint64_t value) {
+  add(object, key, static_cast<double>(value));
+}
+void add_hash(cJSON* object, const char* key, uint64_t value) {
+  char text[24];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
+  add(object, key, text);
+}
+
+}  // namespace
+
+Result<String> write_receipt(const LoadedModel& model, const Context& context) {
+  const Context::Stats& stats = context.stats();
+  const KernelCounts counts = context.kernel_counts();
+  std::unique_ptr<cJSON, Free> root(checked(cJSON_CreateObject()));
+  cJSON* json = root.get();
+  char version[32];
+  std::snprintf(version, sizeof version, "%d.%d.%d", BITNET_VERSION_MAJOR, BITNET_VERSION_MINOR,
+                BITNET_VERSION_PATCH);
+  add(json, "schema", "bitnet-receipt-1");
+  add(json, "library_version", version);
+  add_hash(json, "model_fingerprint", model.fingerprint());
+  add(json, "model_family", String(model.description().family).c_str());
+  add(json, "device", "cpu");
+  add(json, "isa", model.ops().name);
+  add(json, "compute_path", "cpu/packed-ternary");
+  add(json, "allocator", allocator_name());
+  add(json, "threads", static_cast<double>(context.threads()));
+  add(json, "batches", stats.batches);
+  add(json, "tokens", stats.tokens);
+  add(json, "head_rows", stats.head_rows);
+  add_hash(json, "token_hash", stats.token_hash);
+  add(json, "seconds", stats.seconds);
+  add(json, "weight_bytes", model.weights()->packed_bytes());
+  add(json, "cache_bytes", context.cache().bytes());
+  add(json, "work_bytes", context.work_bytes());
+  cJSON* kernels = checked(cJSON_AddObjectToObject(json, "kernel_calls"));
+  add(kernels, "rmsnorm", counts.rmsnorm);
+  add(kernels, "quantize", counts.quantize);
+  add(kernels, "ternary_matmul", counts.ternary_matmul);
+  add(kernels, "dense_matmul", counts.dense_matmul);
+  add(kernels, "rope", counts.rope);
+  add(kernels, "attend_page", counts.attend_page);
+  add(kernels, "gate", counts.gate);
+  std::unique_ptr<char, Free> text(checked(cJSON_PrintUnformatted(json)));
+  return String(text.get());
+}
+
+}  // namespace bitnet
