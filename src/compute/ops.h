@@ -1,53 +1,68 @@
-// The verbs of the forward pass and their numeric contract. A backend is a table of these functions;
-// compute/reference/ is their definition, every other body must give the same bits (memcmp).
+// The verbs of the forward pass and their numeric contract. A backend is a table of these
+// functions; compute/reference/ is their definition, every other body must give the same bits
+// (memcmp).
 //
 // THE CONTRACT
 //   All float arithmetic is IEEE binary32, round to nearest even, no contraction by the compiler,
-//   no flush to zero. "fma" is the fused operation, everywhere it is written and nowhere else.
+//   no flush to zero (StandardFloat of compute/float_mode.h sees to that inside somebody else's
+//   thread). "fma" is the fused operation, everywhere it is written and nowhere else.
 //
 //   Canonical sum of products (dot): elements in blocks of 256. In a block 16 lanes start at +0;
-//   element i goes to lane i mod 16: lane = fma(a[i], b[i], lane), i ascending. Lanes are folded
-//   8-4-2-1: lane[l] += lane[l+8] for l < 8, then +4, +2, +1. Block results are joined by the fixed
-//   pairwise tree below. A short last block just has fewer elements.
-//   Pairwise tree over items 0..n-1: the node of size 2^k starting at a multiple of 2^k joins its left
-//   half with its right half, left operand first; a missing right half is the identity (the left
-//   half passes through unchanged). So the tree's shape depends on the index only. (A stack that
-//   works like a binary counter computes it in one pass.)
-//   Sum of squares and sum of p_j are dots with b = a and b = 1 (fma(p, 1, lane)).
+//   element i goes to lane i mod 16: lane = fma(a[i], b[i], lane), i ascending. If the number of
+//   elements is not a multiple of 16, a and b are continued with +0 to the next multiple (this can
+//   turn a lane's -0 into +0, nothing else). Lanes are folded 8-4-2-1: lane[l] += lane[l+8] for
+//   l < 8, then +4, +2, +1. Block results are joined by the fixed pairwise tree below; a short last
+//   block just has fewer steps. The dot of nothing is +0.
+//   Pairwise tree over items 0..n-1: the node of size 2^k starting at a multiple of 2^k joins its
+//   left half with its right half, left operand first; a missing right half is the identity (the
+//   left half passes through unchanged). So the tree's shape depends on the index only. (A stack
+//   that works like a binary counter computes it in one pass: compute/pairwise_sum.h.) Sum of
+//   squares and sum of p_j are dots with b = a and b = 1 (fma(p, 1, lane)).
 //
 //   exp is our own polynomial (reference/math.h), the same operations in the same order everywhere.
 //
+//   Infinities and NaN: every body gives NaN where the reference does, but its sign and payload may
+//   differ; no input whatever makes a verb trap, or read or write outside the stated ranges.
+//
 // All functions are pure (no state), noexcept, safe to call side by side on disjoint outputs.
-// Pointers need only natural alignment unless said otherwise. Shapes are row-major.
+// Pointers need only natural alignment unless said otherwise. Shapes are row-major. Outputs do not
+// overlap inputs unless said otherwise. A count of zero is allowed and does nothing.
 #pragma once
 
 #include <cstdint>
 
 namespace bitnet {
 
-// Ternary matrix [rows][cols] packed for streaming. One scale per matrix: weight = scale * (code - 1).
+// Functions in this header are static: it is also compiled for newer processors, and an inline
+// function may reach the whole program in the copy that was compiled for the newest.
+
+// Ternary matrix [rows][cols] packed for streaming. One scale per matrix: weight = scale * (code -
+// 1).
 //
 //   tile t holds rows 16t..16t+15 and is (padded_cols / 16) groups of 64 bytes, in column order.
-//   In group g the byte at 4*r + b belongs to row 16t + r; its bits 2p..2p+1 (p = 0..3) are the code
-//   of column 16g + 4p + b. Codes are 0, 1, 2 for -1, 0, +1; padding rows and columns hold code 1.
+//   In group g the byte at 4*r + b belongs to row 16t + r; its bits 2p..2p+1 (p = 0..3) are the
+//   code of column 16g + 4p + b. Codes are 0, 1, 2 for -1, 0, +1; padding rows and columns hold
+//   code 1.
 //
 // So a 64-byte load is 16 rows x 16 columns, masked with 0x03 << 2p it lines up with the four
 // activations 16g+4p .. 16g+4p+3, broadcast: no horizontal sums, and one forward stream per thread.
 constexpr int64_t kTileRows = 16;
 constexpr int64_t kColumnPad = 64;  // padded_cols is cols rounded up to this
-constexpr int64_t padded_cols(int64_t cols) { return (cols + kColumnPad - 1) / kColumnPad * kColumnPad; }
-constexpr int64_t packed_bytes(int64_t rows, int64_t cols) {
+static constexpr int64_t padded_cols(int64_t cols) noexcept {
+  return (cols + kColumnPad - 1) / kColumnPad * kColumnPad;
+}
+static constexpr int64_t packed_bytes(int64_t rows, int64_t cols) noexcept {
   return (rows + kTileRows - 1) / kTileRows * kTileRows * padded_cols(cols) / 4;
 }
 struct TernaryMatrix {
   const uint8_t* tiles;  // 64-byte aligned, packed_bytes(rows, cols)
   int64_t rows, cols;
-  float scale;           // finite, may be negative
+  float scale;  // finite, may be negative
 };
 
 // Activations of some tokens, quantized per token (BitLinear, formats.md 3.1).
-//   q[t*stride + c], c < cols in -128..127; zero from cols to padded_cols(cols); stride is a multiple
-//   of kColumnPad; q is 64-byte aligned.
+//   q[t*stride + c], c < cols in -128..127; zero from cols to padded_cols(cols); stride is a
+//   multiple of kColumnPad; q is 64-byte aligned.
 struct QuantizedRows {
   const int8_t* q;
   int64_t stride;
@@ -55,40 +70,44 @@ struct QuantizedRows {
   const int32_t* sum;  // [tokens] sum of q
 };
 
-// Numbers a dense matrix may be stored as (embedding tables, heads, projections that are not ternary).
+// Numbers a dense matrix may be stored as (embedding tables, heads, projections that are not
+// ternary). A stored number becomes a float as formats.md 2.6 says, each product and difference
+// rounded by itself, d and dmin converted to float first: Q8_0 d*q, Q4_0 d*(q-8), Q5_0 d*(q-16),
+// Q4_K (d*sc)*q - dmin*m, Q6_K (d*sc)*(q-32).
 enum class DenseType : int32_t { kF32, kF16, kBF16, kQ8_0, kQ4_0, kQ5_0, kQ4_K, kQ6_K };
 struct DenseMatrix {
-  const uint8_t* data;  // rows of row_bytes, no alignment guaranteed beyond 2 (F16) or what a file gives
+  const uint8_t* data;  // rows of row_bytes, no alignment guaranteed
   DenseType type;
   int64_t rows, cols, row_bytes;
 };
 // Bytes of one row; 0 if cols is not a multiple of the type's block.
 int64_t dense_row_bytes(DenseType type, int64_t cols) noexcept;
 
-enum class RopeStyle : int32_t { kNeox, kNorm };  // pairs (i, i+d/2) or (2i, 2i+1)
+enum class RopeStyle : int32_t { kNeox, kNorm };  // pairs (i, i + pairs) or (2i, 2i + 1)
 
 constexpr int64_t kPagePositions = 64;  // positions in one page of the KV cache
 
 struct Ops {
-  const char* name;  // "reference", "baseline", "avx2", "avx512" …
+  const char* name;  // "reference", "baseline", "avx2", "avxvnni", "avx512"
 
   // y = x * (1 / sqrt(dot(x,x)/n + eps)) * gamma, as: r = 1.0f / sqrtf(sum / float(n) + eps);
   // y[i] = (x[i] * r) * gamma[i].  y may be x.
   void (*rmsnorm)(float* y, const float* x, const float* gamma, int64_t n, float eps) noexcept;
 
   // BitLinear activations (formats.md 3.1): a = max(max|x|, 1e-5f), s = 127.0f / a,
-  // q = clamp(rint(x*s), -128, 127), ties to even. NaN in x counts as 0 for the maximum and gives q = 0.
-  // Fills q[n .. padded_cols(n)) with zeros.
+  // q = clamp(rint(x*s), -128, 127), ties to even. NaN in x counts as 0 for the maximum and gives q
+  // = 0; an infinity in x gives s = 0 and q = 0 throughout. Fills q[n .. padded_cols(n)) with
+  // zeros.
   void (*quantize)(int8_t* q, float* scale, int32_t* sum, const float* x, int64_t n) noexcept;
 
-  // y[t*y_stride + r] = float(acc) * (w.scale / x.scale[t]), acc = sum_c code*q - sum[t], exact int32;
-  // for rows first_row <= r < last_row (first_row a multiple of kTileRows) and t < tokens.
-  // cols <= 131072, so that |acc| < 2^24 converts exactly.
+  // y[t*y_stride + r] = float(acc) * (w.scale / x.scale[t]), acc = sum_c code*q - sum[t], exact
+  // int32; for rows first_row <= r < last_row (first_row a multiple of kTileRows) and t < tokens.
+  // cols <= 131072, so that |acc| <= 2^24 converts exactly.
   void (*ternary_matmul)(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t first_row,
                          int64_t last_row, const QuantizedRows& x, int64_t tokens) noexcept;
 
-  // y[t*y_stride + r] = dot(float(w[r]), x[t]) in canonical order; each stored number is first
-  // converted to float (block types: float(d) * q as their format document states).
+  // y[t*y_stride + r] = dot(float(w[r]), x[t]) in canonical order for first_row <= r < last_row,
+  // t < tokens; each stored number is first converted to float (DenseType).
   void (*dense_matmul)(float* y, int64_t y_stride, const DenseMatrix& w, int64_t first_row,
                        int64_t last_row, const float* x, int64_t x_stride, int64_t tokens) noexcept;
 
@@ -96,23 +115,25 @@ struct Ops {
   void (*dense_row)(float* y, const DenseMatrix& w, int64_t row) noexcept;
 
   // Rotates the first 2*pairs numbers of each head of x [heads][head_dim] in place:
-  // (a, b) -> (a*cos - b*sin, b*cos + a*sin), computed as a' = fma(a, c, -(b*s)), b' = fma(b, c, a*s).
-  // cosine, sine: [pairs].
+  // (a, b) -> (a*cos - b*sin, b*cos + a*sin), computed as a' = fma(a, c, -(b*s)), b' = fma(b, c,
+  // a*s). cosine, sine: [pairs].
   void (*rope)(float* x, int64_t heads, int64_t head_dim, int64_t pairs, RopeStyle style,
                const float* cosine, const float* sine) noexcept;
 
-  // IEEE binary16, round to nearest even (overflow to infinity, subnormals kept).
+  // IEEE binary16, round to nearest even (overflow to infinity, subnormals kept, NaN stays NaN).
   void (*to_half)(uint16_t* y, const float* x, int64_t n) noexcept;
 
   // Attention of `queries` query heads that share one KV head over one page.
   //   q [queries][head_dim]; k, v [kPagePositions][head_dim] f16; positions 1..64 of them are read.
-  //   score_j = dot(q, float(k_j)) * scale;  maximum = max_j score_j;  p_j = exp(score_j - maximum);
-  //   sum = canonical sum of p_j;  value[i] = over j ascending from +0: fma(p_j, float(v_j[i]), value[i]).
-  //   maximum, sum: [queries]; value: [queries][head_dim].
+  //   score_j = dot(q, float(k_j)) * scale;  maximum = max_j score_j (a zero is +0);
+  //   p_j = exp(score_j - maximum);
+  //   sum = canonical sum of p_j;  value[i] = over j ascending from +0: fma(p_j, float(v_j[i]),
+  //   value[i]). maximum, sum: [queries]; value: [queries][head_dim].
   void (*attend_page)(float* maximum, float* sum, float* value, const float* q, const uint16_t* k,
                       const uint16_t* v, int64_t queries, int64_t head_dim, int64_t positions,
                       float scale) noexcept;
-  // Joins part b (later pages) into part a, one head: m = max(am, bm); x = exp(am - m), y = exp(bm - m);
+  // Joins part b (later pages) into part a, one head: m = am > bm ? am : bm; x = exp(am - m),
+  // y = exp(bm - m);
   // sum = fma(as, x, bs*y); value[i] = fma(av[i], x, bv[i]*y).
   void (*attend_join)(float* a_maximum, float* a_sum, float* a_value, const float* b_maximum,
                       const float* b_sum, const float* b_value, int64_t head_dim) noexcept;
@@ -128,9 +149,10 @@ struct Ops {
   // x[i] = x[i] * factor.
   void (*scale)(float* x, float factor, int64_t n) noexcept;
 
-  // For measuring the machine, not for the forward pass. read_stream reads every byte and returns a
-  // number that depends on them all; int8_multiply_adds runs about `count` int8 multiply-adds from registers
-  // at the highest rate this ISA has and returns how many it really did.
+  // For measuring the machine, not for the forward pass. read_stream returns the sum modulo 2^64 of
+  // the data as little-endian 64-bit words (the last one completed with zero bytes), as fast as one
+  // forward stream can be read; int8_multiply_adds runs about `count` int8 multiply-adds from
+  // registers at the highest rate this ISA has and returns how many it really did.
   uint64_t (*read_stream)(const uint8_t* data, int64_t bytes) noexcept;
   uint64_t (*int8_multiply_adds)(uint64_t count) noexcept;
 };
@@ -138,11 +160,13 @@ struct Ops {
 // The definition of every verb: always there.
 const Ops& reference_ops() noexcept;
 
-// All tables this build has for this processor family, best last; nullptr-terminated names.
-// select_ops(nullptr) is the best the processor can run; a name asks for that one: nullptr if this build or this
-// processor lacks it (usable_isas() says what would work).
+// select_ops(nullptr) is the best table the processor can run (AVX2 only with FMA and F16C, AVX-512
+// only with BW, VL, DQ and VNNI, each only if the operating system saves its registers); a name
+// asks for that one: nullptr if this build or this processor lacks it (usable_isas() says what
+// would work).
 const Ops* select_ops(const char* isa) noexcept;
-// Names of the tables this processor can run, from "reference" up to the best; count in *count.
+// Names of the tables this processor can run, from "reference" up to the best, nullptr-terminated;
+// how many in *count, which may be null.
 const char* const* usable_isas(int* count) noexcept;
 
 }  // namespace bitnet

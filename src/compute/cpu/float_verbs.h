@@ -1,0 +1,530 @@
+// The float verbs of every processor, written once in terms of 16 lanes.
+//
+// A processor's file includes its lanes (x86/lanes_*.h) and then this; so the canonical order of
+// the numeric contract (compute/ops.h) is stated here once, and only the width differs. Lanes
+// offers:
+//   zero all(x) load(p) load_part(p, n)       n < 16 numbers, the rest +0; the same for half and
+//   bfloat store store_part store_half store_int8    store_int8 rounds ties to even, NaN to 0 add
+//   subtract multiply divide fused(a, b, c) negate magnitude larger(a, b) smaller(a, b) a > b ? a :
+//   b and a < b ? a : b, so b if either is NaN zero_where_less(x, limit, a)               x < limit
+//   ? +0 : a shifted_bits(a, bias)                      (bits of a + bias) << 23, as float
+//   swap_pairs negate_even load_twice(p)       for interleaved pairs; load_twice: p0 p0 p1 p1 ...
+//   p7 p7 fold(a) fold4(sums, a, b, c, d)            lanes folded 8-4-2-1
+//
+// Internal linkage throughout, and nothing from the C++ library: this is compiled for newer
+// processors.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "compute/dense_blocks.h"
+#include "compute/ops.h"
+#include "compute/pairwise_sum.h"
+#include "compute/reference/math.h"
+
+namespace bitnet {
+namespace {
+
+constexpr int64_t kBlock = 256;
+constexpr int64_t kPrefetchBytes = 8192;  // ahead of a stream; performance.md C3
+
+inline int64_t at_most(int64_t n, int64_t limit) noexcept {
+  return n < limit ? n : limit;
+}
+
+// A hint only: the address may lie behind the end.
+inline void prefetch(const void* p, int64_t ahead) noexcept {
+  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(p) +
+                                                   static_cast<uintptr_t>(ahead)));
+}
+
+// exp of the contract, step by step contract_exp() of compute/reference/math.h.
+inline Lanes exp(Lanes exponent) noexcept {
+  const Lanes x = smaller(all(89.0f), exponent);
+  const Lanes shifted = fused(x, all(kExpLog2E), all(kExpRounder));
+  const Lanes n = subtract(shifted, all(kExpRounder));
+  Lanes r = fused(n, all(kExpMinusLn2High), x);
+  r = fused(n, all(kExpMinusLn2Low), r);
+  Lanes c = fused(all(kExpC4), r, all(kExpC3));
+  c = fused(c, r, all(kExpC2));
+  c = fused(c, r, all(kExpC1));
+  c = fused(c, r, all(kExpC0));
+  const Lanes e = add(fused(c, multiply(r, r), r), all(1.0f));
+  const Lanes y = multiply(add(e, e), shifted_bits(shifted, 126));
+  return zero_where_less(exponent, all(kExpLowest), y);
+}
+inline float exp(float x) noexcept {
+  float y[16];
+  store(y, exp(all(x)));
+  return y[0];
+}
+
+inline float largest(Lanes a) noexcept {
+  float x[16];
+  store(x, a);
+  float m = x[0];
+  for (int l = 1; l < 16; ++l) m = x[l] > m ? x[l] : m;
+  return m;
+}
+
+// Stored rows: 16 numbers from element i on, as floats.
+struct FloatRow {
+  static constexpr int64_t kBytes = 4;
+  const uint8_t* data;
+  Lanes at(int64_t i) const noexcept { return load(reinterpret_cast<const float*>(data + 4 * i)); }
+  Lanes part(int64_t i, int64_t n) const noexcept {
+    return load_part(reinterpret_cast<const float*>(data + 4 * i), n);
+  }
+};
+struct HalfRow {
+  static constexpr int64_t kBytes = 2;
+  const uint8_t* data;
+  Lanes at(int64_t i) const noexcept { return load_half(data + 2 * i); }
+  Lanes part(int64_t i, int64_t n) const noexcept { return load_half_part(data + 2 * i, n); }
+};
+struct BfloatRow {
+  static constexpr int64_t kBytes = 2;
+  const uint8_t* data;
+  Lanes at(int64_t i) const noexcept { return load_bfloat(data + 2 * i); }
+  Lanes part(int64_t i, int64_t n) const noexcept { return load_bfloat_part(data + 2 * i, n); }
+};
+
+// Lane sums of one block, elements [first, first + n) of the row with N vectors x + t*x_stride.
+template <int N, class Row>
+inline void block_lanes(Lanes* lanes, const Row& row, const float* x, int64_t x_stride,
+                        int64_t first, int64_t n) noexcept {
+  for (int t = 0; t < N; ++t) lanes[t] = zero();
+  int64_t i = first;
+  for (; i + 16 <= first + n; i += 16) {
+    const Lanes w = row.at(i);
+    for (int t = 0; t < N; ++t) lanes[t] = fused(w, load(x + t * x_stride + i), lanes[t]);
+  }
+  const int64_t rest = first + n - i;
+  if (rest == 0) return;
+  const Lanes w = row.part(i, rest);
+  for (int t = 0; t < N; ++t) lanes[t] = fused(w, load_part(x + t * x_stride + i, rest), lanes[t]);
+}
+
+template <int N>
+inline void fold_all(float* sums, const Lanes* lanes) noexcept {
+  int t = 0;
+  for (; t + 4 <= N; t += 4) fold4(sums + t, lanes[t], lanes[t + 1], lanes[t + 2], lanes[t + 3]);
+  for (; t < N; ++t) sums[t] = fold(lanes[t]);
+}
+
+// Pushes the block results of n elements of one row with N vectors. Several blocks, or vectors, are
+// under way at once: one chain of fused multiply-adds would wait for itself.
+template <int N, class Row>
+inline void push_blocks(PairwiseSum* sums, const Row& row, const float* x, int64_t x_stride,
+                        int64_t n) noexcept {
+  for (int64_t i = 0; i < n; i += kBlock) {
+    Lanes lanes[N];
+    float results[N];
+    block_lanes<N>(lanes, row, x, x_stride, i, at_most(n - i, kBlock));
+    fold_all<N>(results, lanes);
+    for (int t = 0; t < N; ++t) sums[t].push(results[t]);
+  }
+}
+template <class Row>
+inline void push_blocks_of_one(PairwiseSum& sum, const Row& row, const float* x,
+                               int64_t n) noexcept {
+  int64_t i = 0;
+  for (; i + 4 * kBlock <= n; i += 4 * kBlock) {
+    Lanes a = zero(), b = zero(), c = zero(), d = zero();
+    for (int64_t j = i; j < i + kBlock; j += 16) {
+      // 64 elements a step: the 4 blocks together are one forward stream.
+      const uint8_t* stream = row.data + Row::kBytes * (i + 4 * (j - i));
+      for (int64_t line = 0; line < Row::kBytes; ++line)
+        prefetch(stream, kPrefetchBytes + 64 * line);
+      a = fused(row.at(j), load(x + j), a);
+      b = fused(row.at(j + kBlock), load(x + j + kBlock), b);
+      c = fused(row.at(j + 2 * kBlock), load(x + j + 2 * kBlock), c);
+      d = fused(row.at(j + 3 * kBlock), load(x + j + 3 * kBlock), d);
+    }
+    float results[4];
+    fold4(results, a, b, c, d);
+    for (float result : results) sum.push(result);
+  }
+  for (; i < n; i += kBlock) {
+    Lanes lanes;
+    block_lanes<1>(&lanes, row, x, 0, i, at_most(n - i, kBlock));
+    sum.push(fold(lanes));
+  }
+}
+
+float dot(const float* a, const float* b, int64_t n) noexcept {
+  PairwiseSum sum;
+  push_blocks_of_one(sum, FloatRow{reinterpret_cast<const uint8_t*>(a)}, b, n);
+  return sum.total();
+}
+
+// y[t*y_stride] = dot(row, x + t*x_stride) for N vectors.
+template <int N, class Row>
+inline void dots(float* y, int64_t y_stride, const Row& row, const float* x, int64_t x_stride,
+                 int64_t n) noexcept {
+  PairwiseSum sums[N];
+  if constexpr (N == 1) {
+    push_blocks_of_one(sums[0], row, x, n);
+  } else {
+    push_blocks<N>(sums, row, x, x_stride, n);
+  }
+  for (int t = 0; t < N; ++t) y[t * y_stride] = sums[t].total();
+}
+
+// The same for block types: decoded 4 blocks at a time, to the stack.
+struct EncodedRow {
+  const uint8_t* data;
+  DenseType type;
+};
+template <int N>
+inline void dots(float* y, int64_t y_stride, const EncodedRow& row, const float* x,
+                 int64_t x_stride, int64_t n) noexcept {
+  PairwiseSum sums[N];
+  float decoded[4 * kBlock];
+  const FloatRow decoded_row{reinterpret_cast<const uint8_t*>(decoded)};
+  for (int64_t i = 0; i < n; i += 4 * kBlock) {
+    const int64_t count = at_most(n - i, 4 * kBlock);
+    decode(decoded, row.type, row.data, i, count);
+    if constexpr (N == 1) {
+      push_blocks_of_one(sums[0], decoded_row, x + i, count);
+    } else {
+      push_blocks<N>(sums, decoded_row, x + i, x_stride, count);
+    }
+  }
+  for (int t = 0; t < N; ++t) y[t * y_stride] = sums[t].total();
+}
+
+// One row with any number of vectors.
+template <class Row>
+inline void dots(float* y, int64_t y_stride, const Row& row, const float* x, int64_t x_stride,
+                 int64_t n, int64_t vectors) noexcept {
+  int64_t t = 0;
+  if constexpr (kSharedRows == 8) {
+    for (; t + 8 <= vectors; t += 8) {
+      dots<8>(y + t * y_stride, y_stride, row, x + t * x_stride, x_stride, n);
+    }
+  }
+  for (; t + 4 <= vectors; t += 4) {
+    dots<4>(y + t * y_stride, y_stride, row, x + t * x_stride, x_stride, n);
+  }
+  float* rest_y = y + t * y_stride;
+  const float* rest_x = x + t * x_stride;
+  switch (vectors - t) {
+    case 3:
+      return dots<3>(rest_y, y_stride, row, rest_x, x_stride, n);
+    case 2:
+      return dots<2>(rest_y, y_stride, row, rest_x, x_stride, n);
+    case 1:
+      return dots<1>(rest_y, y_stride, row, rest_x, x_stride, n);
+    default:
+      return;
+  }
+}
+
+void dense_matmul(float* y, int64_t y_stride, const DenseMatrix& w, int64_t first_row,
+                  int64_t last_row, const float* x, int64_t x_stride, int64_t tokens) noexcept {
+  for (int64_t r = first_row; r < last_row; ++r) {
+    const uint8_t* data = w.data + r * w.row_bytes;
+    switch (w.type) {
+      case DenseType::kF32:
+        dots(y + r, y_stride, FloatRow{data}, x, x_stride, w.cols, tokens);
+        break;
+      case DenseType::kF16:
+        dots(y + r, y_stride, HalfRow{data}, x, x_stride, w.cols, tokens);
+        break;
+      case DenseType::kBF16:
+        dots(y + r, y_stride, BfloatRow{data}, x, x_stride, w.cols, tokens);
+        break;
+      default:
+        dots(y + r, y_stride, EncodedRow{data, w.type}, x, x_stride, w.cols, tokens);
+    }
+  }
+}
+
+void dense_row(float* y, const DenseMatrix& w, int64_t row) noexcept {
+  decode(y, w.type, w.data + row * w.row_bytes, 0, w.cols);
+}
+
+void rmsnorm(float* y, const float* x, const float* gamma, int64_t n, float eps) noexcept {
+  const float r = 1.0f / __builtin_sqrtf(dot(x, x, n) / static_cast<float>(n) + eps);
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    store(y + i, multiply(multiply(load(x + i), all(r)), load(gamma + i)));
+  }
+  for (; i < n; ++i) y[i] = (x[i] * r) * gamma[i];
+}
+
+void quantize(int8_t* q, float* scale, int32_t* sum, const float* x, int64_t n) noexcept {
+  Lanes maxima = zero();
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) maxima = larger(magnitude(load(x + i)), maxima);
+  maxima = larger(magnitude(load_part(x + i, n - i)), maxima);
+  const float maximum = largest(maxima);
+  const float s = 127.0f / (maximum > 1e-5f ? maximum : 1e-5f);
+
+  for (i = 0; i + 16 <= n; i += 16) store_int8(q + i, multiply(load(x + i), all(s)));
+  int8_t last[16];
+  store_int8(last, multiply(load_part(x + i, n - i), all(s)));
+  std::memcpy(q + i, last, static_cast<size_t>(n - i));
+  std::memset(q + n, 0, static_cast<size_t>(padded_cols(n) - n));
+
+  int32_t total = 0;
+  for (i = 0; i < n; ++i) total += q[i];
+  *scale = s;
+  *sum = total;
+}
+
+// Pairs (i, i + pairs) of one head.
+inline void rotate_halves(float* x, int64_t pairs, const float* cosine,
+                          const float* sine) noexcept {
+  for (int64_t i = 0; i < pairs; i += 16) {
+    const int64_t n = at_most(pairs - i, 16);
+    float* first = x + i;
+    float* second = x + pairs + i;
+    const bool whole = n == 16;
+    const Lanes a = whole ? load(first) : load_part(first, n);
+    const Lanes b = whole ? load(second) : load_part(second, n);
+    const Lanes c = whole ? load(cosine + i) : load_part(cosine + i, n);
+    const Lanes s = whole ? load(sine + i) : load_part(sine + i, n);
+    const Lanes rotated_a = fused(a, c, negate(multiply(b, s)));
+    const Lanes rotated_b = fused(b, c, multiply(a, s));
+    if (whole) {
+      store(first, rotated_a);
+      store(second, rotated_b);
+    } else {
+      store_part(first, rotated_a, n);
+      store_part(second, rotated_b, n);
+    }
+  }
+}
+
+// Pairs (2i, 2i + 1) of one head.
+inline void rotate_neighbours(float* x, int64_t pairs, const float* cosine,
+                              const float* sine) noexcept {
+  const auto rotated = [](Lanes ab, Lanes c, Lanes s) {
+    return fused(ab, c, negate_even(multiply(swap_pairs(ab), s)));
+  };
+  int64_t i = 0;
+  for (; i + 8 <= pairs; i += 8) {
+    store(x + 2 * i, rotated(load(x + 2 * i), load_twice(cosine + i), load_twice(sine + i)));
+  }
+  const int64_t n = pairs - i;
+  if (n == 0) return;
+  float c[8] = {}, s[8] = {};
+  std::memcpy(c, cosine + i, static_cast<size_t>(n) * 4);
+  std::memcpy(s, sine + i, static_cast<size_t>(n) * 4);
+  store_part(x + 2 * i, rotated(load_part(x + 2 * i, 2 * n), load_twice(c), load_twice(s)), 2 * n);
+}
+
+void rope(float* x, int64_t heads, int64_t head_dim, int64_t pairs, RopeStyle style,
+          const float* cosine, const float* sine) noexcept {
+  for (int64_t h = 0; h < heads; ++h) {
+    if (style == RopeStyle::kNeox) {
+      rotate_halves(x + h * head_dim, pairs, cosine, sine);
+    } else {
+      rotate_neighbours(x + h * head_dim, pairs, cosine, sine);
+    }
+  }
+}
+
+void to_half(uint16_t* y, const float* x, int64_t n) noexcept {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) store_half(y + i, load(x + i));
+  uint16_t last[16];
+  store_half(last, load_part(x + i, n - i));
+  std::memcpy(y + i, last, static_cast<size_t>(n - i) * 2);
+}
+
+// Columns [first, first + 16*C) of the weighted values of N queries. p: [N][kPagePositions].
+template <int N, int C>
+inline void weigh_values(float* value, const float* p, const uint16_t* v, int64_t head_dim,
+                         int64_t positions, int64_t first) noexcept {
+  Lanes sums[N][C];
+  for (auto& row : sums) {
+    for (Lanes& sum : row) sum = zero();
+  }
+  for (int64_t j = 0; j < positions; ++j) {
+    Lanes values[C];
+    for (int c = 0; c < C; ++c) values[c] = load_half(v + j * head_dim + first + 16 * c);
+    for (int query = 0; query < N; ++query) {
+      const Lanes weight = all(p[query * kPagePositions + j]);
+      for (int c = 0; c < C; ++c) sums[query][c] = fused(weight, values[c], sums[query][c]);
+    }
+  }
+  for (int query = 0; query < N; ++query) {
+    for (int c = 0; c < C; ++c) store(value + query * head_dim + first + 16 * c, sums[query][c]);
+  }
+}
+
+// The last n < 16 columns of one query.
+inline void weigh_last_values(float* value, const float* p, const uint16_t* v, int64_t head_dim,
+                              int64_t positions, int64_t first) noexcept {
+  const int64_t n = head_dim - first;
+  Lanes sum = zero();
+  for (int64_t j = 0; j < positions; ++j) {
+    sum = fused(all(p[j]), load_half_part(v + j * head_dim + first, n), sum);
+  }
+  store_part(value + first, sum, n);
+}
+
+// N queries over one page.
+template <int N>
+inline void attend(float* maximum, float* sum, float* value, const float* q, const uint16_t* k,
+                   const uint16_t* v, int64_t head_dim, int64_t positions, float scale) noexcept {
+  float p[N * kPagePositions];
+  for (int64_t j = 0; j < positions; ++j) {
+    const HalfRow key{reinterpret_cast<const uint8_t*>(k + j * head_dim)};
+    dots<N>(p + j, kPagePositions, key, q, head_dim, head_dim);
+  }
+  const int64_t padded = (positions + 15) / 16 * 16;
+  for (int query = 0; query < N; ++query) {
+    float* scores = p + query * kPagePositions;
+    for (int64_t j = 0; j < positions; ++j) scores[j] = scores[j] * scale;
+    // -infinity behind the last position: never the maximum, and its exp is the +0 that completes a
+    // dot.
+    for (int64_t j = positions; j < padded; ++j) scores[j] = -__builtin_inff();
+    Lanes maxima = all(-__builtin_inff());
+    for (int64_t j = 0; j < padded; j += 16) maxima = larger(load(scores + j), maxima);
+    const float m = largest(maxima) + 0.0f;
+    Lanes lanes = zero();
+    for (int64_t j = 0; j < padded; j += 16) {
+      const Lanes weights = exp(subtract(load(scores + j), all(m)));
+      store(scores + j, weights);
+      lanes = add(lanes, weights);
+    }
+    maximum[query] = m;
+    sum[query] = fold(lanes);
+  }
+  int64_t i = 0;
+  for (; i + 16 * kValueLanes <= head_dim; i += 16 * kValueLanes) {
+    weigh_values<N, kValueLanes>(value, p, v, head_dim, positions, i);
+  }
+  for (; i + 16 <= head_dim; i += 16) weigh_values<N, 1>(value, p, v, head_dim, positions, i);
+  if (i == head_dim) return;
+  for (int query = 0; query < N; ++query) {
+    weigh_last_values(value + query * head_dim, p + query * kPagePositions, v, head_dim, positions,
+                      i);
+  }
+}
+
+void attend_page(float* maximum, float* sum, float* value, const float* q, const uint16_t* k,
+                 const uint16_t* v, int64_t queries, int64_t head_dim, int64_t positions,
+                 float scale) noexcept {
+  int64_t i = 0;
+  for (; i + 4 <= queries; i += 4) {
+    attend<4>(maximum + i, sum + i, value + i * head_dim, q + i * head_dim, k, v, head_dim,
+              positions, scale);
+  }
+  maximum += i;
+  sum += i;
+  value += i * head_dim;
+  q += i * head_dim;
+  switch (queries - i) {
+    case 3:
+      return attend<3>(maximum, sum, value, q, k, v, head_dim, positions, scale);
+    case 2:
+      return attend<2>(maximum, sum, value, q, k, v, head_dim, positions, scale);
+    case 1:
+      return attend<1>(maximum, sum, value, q, k, v, head_dim, positions, scale);
+    default:
+      return;
+  }
+}
+
+// f(i, n) handles elements [i, i + n), n = 16 but for the last.
+template <class F>
+inline void each_sixteen(int64_t n, const F& f) noexcept {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    f([](const float* p) { return load(p); }, i, [](float* p, Lanes a) { store(p, a); });
+  const int64_t rest = n - i;
+  if (rest == 0) return;
+  f([=](const float* p) { return load_part(p, rest); }, i,
+    [=](float* p, Lanes a) { store_part(p, a, rest); });
+}
+
+void attend_join(float* a_maximum, float* a_sum, float* a_value, const float* b_maximum,
+                 const float* b_sum, const float* b_value, int64_t head_dim) noexcept {
+  const float m = *a_maximum > *b_maximum ? *a_maximum : *b_maximum;
+  const float x = exp(*a_maximum - m), y = exp(*b_maximum - m);
+  *a_maximum = m;
+  float joined[16];
+  store(joined, fused(all(*a_sum), all(x), all(*b_sum * y)));
+  *a_sum = joined[0];
+  each_sixteen(head_dim, [=](auto get, int64_t i, auto put) {
+    put(a_value + i, fused(get(a_value + i), all(x), multiply(get(b_value + i), all(y))));
+  });
+}
+
+void attend_finish(float* y, const float* sum, const float* value, int64_t head_dim) noexcept {
+  const Lanes divisor = all(*sum);
+  each_sixteen(head_dim,
+               [=](auto get, int64_t i, auto put) { put(y + i, divide(get(value + i), divisor)); });
+}
+
+void relu2_gate(float* u, const float* gate, const float* up, int64_t n) noexcept {
+  each_sixteen(n, [=](auto get, int64_t i, auto put) {
+    const Lanes g = larger(get(gate + i), zero());
+    put(u + i, multiply(multiply(g, g), get(up + i)));
+  });
+}
+
+void silu_gate(float* u, const float* gate, const float* up, int64_t n) noexcept {
+  each_sixteen(n, [=](auto get, int64_t i, auto put) {
+    const Lanes g = get(gate + i);
+    const Lanes sigmoid_divisor = add(all(1.0f), exp(negate(g)));
+    put(u + i, multiply(divide(g, sigmoid_divisor), get(up + i)));
+  });
+}
+
+void add(float* x, const float* d, int64_t n) noexcept {
+  each_sixteen(n, [=](auto get, int64_t i, auto put) { put(x + i, add(get(x + i), get(d + i))); });
+}
+
+void scale(float* x, float factor, int64_t n) noexcept {
+  each_sixteen(
+      n, [=](auto get, int64_t i, auto put) { put(x + i, multiply(get(x + i), all(factor))); });
+}
+
+// The end of a stream: sum of little-endian words, the last one completed with zero bytes.
+inline uint64_t sum_words(const uint8_t* data, int64_t bytes) noexcept {
+  uint64_t sum = 0;
+  for (int64_t i = 0; i < bytes; i += 8) {
+    uint64_t word = 0;
+    std::memcpy(&word, data + i, static_cast<size_t>(at_most(bytes - i, 8)));
+    sum += word;
+  }
+  return sum;
+}
+
+// These each processor's file defines for itself.
+void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t first_row,
+                    int64_t last_row, const QuantizedRows& x, int64_t tokens) noexcept;
+uint64_t read_stream(const uint8_t* data, int64_t bytes) noexcept;
+uint64_t int8_multiply_adds(uint64_t count) noexcept;
+
+constexpr Ops table(const char* name) noexcept {
+  return {
+      .name = name,
+      .rmsnorm = rmsnorm,
+      .quantize = quantize,
+      .ternary_matmul = ternary_matmul,
+      .dense_matmul = dense_matmul,
+      .dense_row = dense_row,
+      .rope = rope,
+      .to_half = to_half,
+      .attend_page = attend_page,
+      .attend_join = attend_join,
+      .attend_finish = attend_finish,
+      .relu2_gate = relu2_gate,
+      .silu_gate = silu_gate,
+      .add = add,
+      .scale = scale,
+      .read_stream = read_stream,
+      .int8_multiply_adds = int8_multiply_adds,
+  };
+}
+
+}  // namespace
+}  // namespace bitnet

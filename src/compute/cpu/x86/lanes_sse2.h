@@ -1,0 +1,167 @@
+// The 16 lanes of the numeric contract (compute/ops.h) in four SSE registers, for every x86-64.
+// Operations: see compute/cpu/float_verbs.h, which is written in terms of them.
+#pragma once
+
+#include <emmintrin.h>
+
+#include <cstdint>
+#include <cstring>
+
+#include "compute/dense_blocks.h"
+
+namespace bitnet {
+namespace {
+
+struct Lanes {
+  __m128 v[4];
+};
+
+template <class F>
+inline Lanes each(const F& f) noexcept {
+  return {{f(0), f(1), f(2), f(3)}};
+}
+
+inline Lanes all(float x) noexcept {
+  return each([=](int) { return _mm_set1_ps(x); });
+}
+inline Lanes zero() noexcept {
+  return all(0.0f);
+}
+inline Lanes load(const float* p) noexcept {
+  return each([=](int i) { return _mm_loadu_ps(p + 4 * i); });
+}
+inline Lanes load_part(const float* p, int64_t n) noexcept {
+  float whole[16] = {};
+  std::memcpy(whole, p, static_cast<size_t>(n) * 4);
+  return load(whole);
+}
+inline void store(float* p, Lanes a) noexcept {
+  for (int i = 0; i < 4; ++i) _mm_storeu_ps(p + 4 * i, a.v[i]);
+}
+inline void store_part(float* p, Lanes a, int64_t n) noexcept {
+  float whole[16];
+  store(whole, a);
+  std::memcpy(p, whole, static_cast<size_t>(n) * 4);
+}
+
+inline Lanes load_half_part(const void* p, int64_t n) noexcept {
+  float whole[16] = {};
+  decode_f16(whole, static_cast<const uint8_t*>(p), n);
+  return load(whole);
+}
+inline Lanes load_half(const void* p) noexcept {
+  return load_half_part(p, 16);
+}
+inline Lanes load_bfloat_part(const void* p, int64_t n) noexcept {
+  float whole[16] = {};
+  decode_bf16(whole, static_cast<const uint8_t*>(p), n);
+  return load(whole);
+}
+inline Lanes load_bfloat(const void* p) noexcept {
+  return load_bfloat_part(p, 16);
+}
+inline void store_half(uint16_t* p, Lanes a) noexcept {
+  float whole[16];
+  store(whole, a);
+  for (int i = 0; i < 16; ++i) p[i] = float_to_half(whole[i]);
+}
+
+inline Lanes add(Lanes a, Lanes b) noexcept {
+  return each([&](int i) { return _mm_add_ps(a.v[i], b.v[i]); });
+}
+inline Lanes subtract(Lanes a, Lanes b) noexcept {
+  return each([&](int i) { return _mm_sub_ps(a.v[i], b.v[i]); });
+}
+inline Lanes multiply(Lanes a, Lanes b) noexcept {
+  return each([&](int i) { return _mm_mul_ps(a.v[i], b.v[i]); });
+}
+inline Lanes divide(Lanes a, Lanes b) noexcept {
+  return each([&](int i) { return _mm_div_ps(a.v[i], b.v[i]); });
+}
+
+// a*b + c rounded to odd; see fused() in compute/reference/math.h, which this follows step by step.
+inline __m128d fused_to_odd(__m128d a, __m128d b, __m128d c) noexcept {
+  const __m128d product = _mm_mul_pd(a, b), sum = _mm_add_pd(product, c);
+  const __m128d back = _mm_sub_pd(sum, product);
+  const __m128d lost = _mm_add_pd(_mm_sub_pd(product, _mm_sub_pd(sum, back)), _mm_sub_pd(c, back));
+  const __m128d none = _mm_setzero_pd();
+  const __m128i inexact = _mm_srli_epi64(
+      _mm_castpd_si128(_mm_or_pd(_mm_cmplt_pd(lost, none), _mm_cmpgt_pd(lost, none))), 63);
+  const __m128i opposite =
+      _mm_srli_epi64(_mm_xor_si128(_mm_castpd_si128(lost), _mm_castpd_si128(sum)), 63);
+  const __m128i truncated = _mm_sub_epi64(_mm_castpd_si128(sum), _mm_and_si128(opposite, inexact));
+  return _mm_castsi128_pd(_mm_or_si128(truncated, inexact));
+}
+inline __m128 fused(__m128 a, __m128 b, __m128 c) noexcept {
+  const __m128d low = fused_to_odd(_mm_cvtps_pd(a), _mm_cvtps_pd(b), _mm_cvtps_pd(c));
+  const __m128d high =
+      fused_to_odd(_mm_cvtps_pd(_mm_movehl_ps(a, a)), _mm_cvtps_pd(_mm_movehl_ps(b, b)),
+                   _mm_cvtps_pd(_mm_movehl_ps(c, c)));
+  return _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high));
+}
+inline Lanes fused(Lanes a, Lanes b, Lanes c) noexcept {
+  return each([&](int i) { return fused(a.v[i], b.v[i], c.v[i]); });
+}
+
+inline Lanes negate(Lanes a) noexcept {
+  return each([&](int i) { return _mm_xor_ps(a.v[i], _mm_set1_ps(-0.0f)); });
+}
+inline Lanes magnitude(Lanes a) noexcept {
+  return each([&](int i) { return _mm_andnot_ps(_mm_set1_ps(-0.0f), a.v[i]); });
+}
+inline Lanes larger(Lanes a, Lanes b) noexcept {
+  return each([&](int i) { return _mm_max_ps(a.v[i], b.v[i]); });
+}
+inline Lanes smaller(Lanes a, Lanes b) noexcept {
+  return each([&](int i) { return _mm_min_ps(a.v[i], b.v[i]); });
+}
+inline Lanes zero_where_less(Lanes x, Lanes limit, Lanes a) noexcept {
+  return each([&](int i) { return _mm_andnot_ps(_mm_cmplt_ps(x.v[i], limit.v[i]), a.v[i]); });
+}
+inline Lanes shifted_bits(Lanes a, int32_t bias) noexcept {
+  return each([&](int i) {
+    const __m128i bits = _mm_add_epi32(_mm_castps_si128(a.v[i]), _mm_set1_epi32(bias));
+    return _mm_castsi128_ps(_mm_slli_epi32(bits, 23));
+  });
+}
+
+inline __m128i rounded_or_zero(__m128 a) noexcept {
+  return _mm_and_si128(_mm_cvtps_epi32(a), _mm_castps_si128(_mm_cmpord_ps(a, a)));
+}
+inline void store_int8(int8_t* q, Lanes a) noexcept {
+  const __m128i low = _mm_packs_epi32(rounded_or_zero(a.v[0]), rounded_or_zero(a.v[1]));
+  const __m128i high = _mm_packs_epi32(rounded_or_zero(a.v[2]), rounded_or_zero(a.v[3]));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(q), _mm_packs_epi16(low, high));
+}
+
+inline Lanes swap_pairs(Lanes a) noexcept {
+  return each([&](int i) { return _mm_shuffle_ps(a.v[i], a.v[i], 0xb1); });
+}
+inline Lanes negate_even(Lanes a) noexcept {
+  return each([&](int i) { return _mm_xor_ps(a.v[i], _mm_setr_ps(-0.0f, 0.0f, -0.0f, 0.0f)); });
+}
+inline Lanes load_twice(const float* p) noexcept {
+  const __m128 low = _mm_loadu_ps(p), high = _mm_loadu_ps(p + 4);
+  return {{_mm_unpacklo_ps(low, low), _mm_unpackhi_ps(low, low), _mm_unpacklo_ps(high, high),
+           _mm_unpackhi_ps(high, high)}};
+}
+
+// Lanes folded 8-4-2-1.
+inline float fold(Lanes a) noexcept {
+  const __m128 four = _mm_add_ps(_mm_add_ps(a.v[0], a.v[2]), _mm_add_ps(a.v[1], a.v[3]));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 0x01)));
+}
+inline void fold4(float* sums, Lanes a, Lanes b, Lanes c, Lanes d) noexcept {
+  sums[0] = fold(a);
+  sums[1] = fold(b);
+  sums[2] = fold(c);
+  sums[3] = fold(d);
+}
+
+// Tokens (or queries) that share one conversion of a stored row; columns of values summed at once.
+constexpr int kSharedRows = 4;
+constexpr int kValueLanes = 1;
+
+}  // namespace
+}  // namespace bitnet
