@@ -327,8 +327,9 @@ for generator in GENERATORS:
         (HELD_OUT if held else TRAINING)[item.kind].append(item)
 
 # How often a dialogue turn is of a kind; roughly by the number of facts, with more for what is hard to learn.
-WEIGHTS = dict(capital=7, country=4, opposite=6, plural=7, colour=3, definition=4, day=2, month=2.5, add=15, subtract=10,
-               multiply=9, count=4, bigger=3, spell=8, chat=3, greeting=1.5, farewell=0.7, thanks=0.7, story=3)
+WEIGHTS = dict(capital=6, country=4.5, opposite=6, plural=6, colour=3, definition=3.5, day=2, month=3.5, add=16,
+               subtract=17, multiply=8, count=8, bigger=4, spell=8, chat=2.5, greeting=1.5, farewell=0.7, thanks=0.7,
+               story=3)
 
 
 # ------------------------------------------------------------------------------------------- follow-up questions

@@ -304,7 +304,7 @@ def main():
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
-    parser.add_argument("--tokens", type=int, default=3072, help="per step")
+    parser.add_argument("--tokens", type=int, default=2048, help="per step")
     parser.add_argument("--boost", default="", help='multiply the share of kinds, e.g. "add=2,spell=1.5"')
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="ignored if there is a GPU")
     parser.add_argument("--save-every", type=float, default=60, metavar="SECONDS")
@@ -351,6 +351,7 @@ def main():
     team = Team(model, compute, 1 if device == "cuda" else args.processes)
     print(f"{sum(w.numel() for w in model.parameters())} parameters, {len(tokenizer.tokens)} tokens", flush=True)
 
+    first_step = state["step"]
     last_print = last_save = time.monotonic()
     losses, printed_tokens = [], state["tokens"]
     while True:
@@ -358,8 +359,8 @@ def main():
         progress = state["step"] / args.steps if args.steps else state["seconds"] / (60 * args.minutes)
         if progress >= 1:
             break
-        # Warm up over the first 2 %, round the weights ever more over the first 8 %, decay only in the first half.
-        rate = args.rate * min(1, progress / 0.02 + 0.01) * (0.5 + 0.5 * math.cos(math.pi * progress))
+        # Warm up over 200 steps, round the weights ever more over the first 8 %, decay only in the first half.
+        rate = args.rate * min(1, (state["step"] - first_step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * progress))
         for group in optimiser.param_groups:
             group["lr"] = rate
         optimiser.param_groups[0]["weight_decay"] = 0.05 if progress < 0.5 else 0.0
