@@ -20,25 +20,21 @@
 
 namespace bitnet {
 
-// The blocks of tokens 4 * first .. 4 * (first + Lanes) - 1.
-template <int Lanes>
-inline PhiloxBlocks<Lanes> noise_blocks(uint64_t seed, uint64_t draw, uint32_t first,
-                                        uint32_t stream) noexcept {
-  PhiloxBlocks<Lanes> blocks;
-  for (int j = 0; j < Lanes; ++j) {
-    blocks.word[0][j] = static_cast<uint32_t>(draw);
-    blocks.word[1][j] = static_cast<uint32_t>(draw >> 32);
-    blocks.word[2][j] = first + static_cast<uint32_t>(j);
-    blocks.word[3][j] = stream;
-  }
-  philox4x32_10(blocks, seed);
-  return blocks;
+// The block of tokens 4 * group .. 4 * group + 3.
+inline PhiloxBlock noise_block(uint64_t seed, uint64_t draw, uint32_t group,
+                               uint32_t stream) noexcept {
+  return philox4x32_10(
+      {{static_cast<uint32_t>(draw), static_cast<uint32_t>(draw >> 32), group, stream}}, seed);
+}
+inline uint32_t noise_high_word(uint64_t seed, uint64_t draw, int32_t token) noexcept {
+  return noise_block(seed, draw, static_cast<uint32_t>(token) / 4, 0).word[token % 4];
 }
 
+// token >= 0
 inline double gumbel_noise(uint64_t seed, uint64_t draw, int32_t token) noexcept {
-  const uint32_t id = static_cast<uint32_t>(token);
-  const uint64_t high = noise_blocks<1>(seed, draw, id / 4, 0).word[id % 4][0];
-  const uint64_t low = noise_blocks<1>(seed, draw, id / 4, 1).word[id % 4][0] >> 12;
+  const uint64_t high = noise_high_word(seed, draw, token);
+  const uint64_t low =
+      noise_block(seed, draw, static_cast<uint32_t>(token) / 4, 1).word[token % 4] >> 12;
   const double u = static_cast<double>(((high << 20 | low) << 1) + 1) * 0x1p-53;
   return -sample_log(-sample_log(u));
 }

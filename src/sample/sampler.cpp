@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <cfloat>
+#include <cstring>
 #include <limits>
 
+#include "base/float_mode.h"
 #include "sample/exp_log.h"
 #include "sample/gumbel.h"
 
@@ -17,6 +19,18 @@ constexpr int32_t kMostPenalized = 1 << 20;
 constexpr int32_t kDefaultWindow = 64;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr double kLog2e = 0x1.71547652b82fep+0;
+
+// Four numbers side by side: every processor we know has these registers, and the compilers leave
+// the loops below scalar when they are not told.
+using Float4 = float __attribute__((vector_size(16)));
+using Int4 = int32_t __attribute__((vector_size(16)));
+
+template <class Vector, class T>
+Vector load4(const T* from) noexcept {
+  Vector v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
+}
 
 bool is_finite(float x) noexcept {
   return x - x == 0;
@@ -105,21 +119,30 @@ class Contest {
 
   int32_t winner() const noexcept { return winner_; }
 
-  // Lower bound of the left side above. log2(c) >= 1 + log2(c >> 1); of a float m 2^e the bits,
-  // read as a number, are e + 127 + (m - 1), and m - 1 <= log2(m) for m in [1, 2].
+  // Lower bounds of the left side above. log2(c) >= 1 + log2(c >> 1); of a float m 2^e the bits,
+  // read as a number, are (e + 127 + m - 1) 2^23, and m - 1 <= log2(m) for m in [1, 2].
+  Float4 left_side(Int4 high, Float4 logit) const noexcept {
+    const Float4 half = __builtin_convertvector((~high >> 1) & 0x7fffffff, Float4);
+    const Float4 bits = __builtin_convertvector(std::bit_cast<Int4>(half), Float4);
+    return bits * 0x1p-23f + ((largest_ - logit) * scale_ - 126.0f);
+  }
   float left_side(uint32_t high, float logit) const noexcept {
     const float half = static_cast<float>(static_cast<int32_t>(~high >> 1));
     const float bits = static_cast<float>(std::bit_cast<int32_t>(half));
-    return bits * 0x1p-23f + (-126.0f + (largest_ - logit) * scale_);
+    return bits * 0x1p-23f + ((largest_ - logit) * scale_ - 126.0f);
   }
   bool can_win(uint32_t high, float logit) const noexcept {
     return !(left_side(high, logit) > limit_);
   }
-  float limit() const noexcept { return limit_; }
+  // For four tokens in a row.
+  bool none_can_win(const uint32_t* high, const float* logits) const noexcept {
+    const Int4 beyond = left_side(load4<Int4>(high), load4<Float4>(logits)) > Float4{} + limit_;
+    return (beyond[0] & beyond[1] & beyond[2] & beyond[3]) != 0;
+  }
 
   // Whatever the noise: 1 - u >= 2^-53, as if log2(c) were -21.
   bool any_can_win(float logit) const noexcept {
-    return !(-21.0f + (largest_ - logit) * scale_ > limit_);
+    return !((largest_ - logit) * scale_ - 21.0f > limit_);
   }
 
   void enter(int32_t token, float logit) noexcept {
@@ -224,35 +247,34 @@ Status Sampler::adjust(const float** logits, int64_t n) {
   return {};
 }
 
-// Fills block_largest_. The comparisons have no effect on NaNs, which are counted apart.
+// Fills block_largest_. The comparisons pass over NaNs, which are looked for apart.
 Sampler::Extremes Sampler::scan(const float* logits, int64_t n) noexcept {
-  constexpr int kLanes = 16;
   Extremes all = {-kInfinity, false};
   for (int64_t first = 0; first < n; first += kBlock) {
     const float* x = logits + first;
     const int64_t count = std::min(kBlock, n - first);
-    float largest[kLanes];
-    int32_t nans[kLanes];
-    for (int j = 0; j < kLanes; ++j) largest[j] = -kInfinity, nans[j] = 0;
+    Float4 largest[4];
+    Int4 nans[4] = {};
+    for (Float4& l : largest) l = Float4{} - kInfinity;
     int64_t i = 0;
-    for (; i + kLanes <= count; i += kLanes) {
-      for (int j = 0; j < kLanes; ++j) {
-        const float v = x[i + j];
+    for (; i + 16 <= count; i += 16) {
+      for (int j = 0; j < 4; ++j) {
+        const Float4 v = load4<Float4>(x + i + 4 * j);
         largest[j] = v > largest[j] ? v : largest[j];
         nans[j] |= v != v;
       }
     }
+    float block_largest = -kInfinity;
     for (; i < count; ++i) {
-      largest[0] = x[i] > largest[0] ? x[i] : largest[0];
-      nans[0] |= is_nan(x[i]);
+      block_largest = std::max(block_largest, x[i]);
+      all.has_nan |= is_nan(x[i]);
     }
-    for (int j = 1; j < kLanes; ++j) {
-      largest[0] = std::max(largest[0], largest[j]);
-      nans[0] |= nans[j];
+    for (int j = 0; j < 16; ++j) {
+      block_largest = std::max(block_largest, largest[j / 4][j % 4]);
+      all.has_nan |= nans[j / 4][j % 4] != 0;
     }
-    block_largest_[first / kBlock] = largest[0];
-    all.largest = std::max(all.largest, largest[0]);
-    all.has_nan |= nans[0] != 0;
+    block_largest_[first / kBlock] = block_largest;
+    all.largest = std::max(all.largest, block_largest);
   }
   return all;
 }
@@ -302,7 +324,8 @@ void Sampler::keep_top_p(float largest) noexcept {
   const double top = static_cast<double>(largest);
   uint64_t total = 0;
   for (Candidate& c : candidates_) {
-    c.weight = static_cast<uint64_t>(sample_exp(static_cast<double>(c.logit) - top) * 0x1p40);
+    c.weight = static_cast<uint64_t>(
+        static_cast<int64_t>(sample_exp(static_cast<double>(c.logit) - top) * 0x1p40));
     total += c.weight;
   }
   const double p = static_cast<double>(options_.top_p);
@@ -337,40 +360,34 @@ void Sampler::keep_min_p(double floor) noexcept {
 int32_t Sampler::draw_from_candidates(float largest) const noexcept {
   Contest contest(options_.seed, draw_, options_.temperature, largest);
   for (const Candidate& c : candidates_) {
-    const uint32_t id = static_cast<uint32_t>(c.token);
-    const uint32_t high = noise_blocks<1>(options_.seed, draw_, id / 4, 0).word[id % 4][0];
+    const uint32_t high = noise_high_word(options_.seed, draw_, c.token);
     if (contest.can_win(high, c.logit)) contest.enter(c.token, c.logit);
   }
   return contest.winner();
 }
 
-// Stage 6 on every logit >= floor. A block of 256 costs 64 calls of the generator and one
-// vectorized comparison; hardly any token is entered after the one with the largest logit.
+// Stage 6 on every logit >= floor. A block of 256 costs 64 calls of the generator and 64 vector
+// comparisons; hardly any token is entered after the one with the largest logit.
 int32_t Sampler::draw_from_all(const float* logits, int64_t n, float largest,
                                double floor) const noexcept {
-  constexpr int kLanes = 8, kLaneTokens = 4 * kLanes;
   Contest contest(options_.seed, draw_, options_.temperature, largest);
   contest.enter(first_of(logits, n, largest), largest);
   for (int64_t first = 0; first < n; first += kBlock) {
     const float block_largest = block_largest_[first / kBlock];
     if (static_cast<double>(block_largest) < floor || !contest.any_can_win(block_largest)) continue;
-    const int64_t last = std::min(n, first + kBlock);
-    for (int64_t start = first; start < last; start += kLaneTokens) {
-      const auto blocks =
-          noise_blocks<kLanes>(options_.seed, draw_, static_cast<uint32_t>(start / 4), 0);
-      const int64_t count = std::min<int64_t>(kLaneTokens, last - start);
-      uint32_t high[kLaneTokens];
-      float logit[kLaneTokens];
-      for (int t = 0; t < kLaneTokens; ++t) high[t] = blocks.word[t % 4][t / 4];
-      for (int t = 0; t < kLaneTokens; ++t) logit[t] = t < count ? logits[start + t] : -kInfinity;
-      float left[kLaneTokens];
-      for (int t = 0; t < kLaneTokens; ++t) left[t] = contest.left_side(high[t], logit[t]);
-      float least = left[0];
-      for (int t = 1; t < kLaneTokens; ++t) least = left[t] < least ? left[t] : least;
-      if (least > contest.limit()) continue;
-      for (int t = 0; t < count; ++t) {
-        if (static_cast<double>(logit[t]) < floor || !contest.can_win(high[t], logit[t])) continue;
-        contest.enter(static_cast<int32_t>(start) + t, logit[t]);
+    const int64_t count = std::min(kBlock, n - first);
+    uint32_t high[kBlock];
+    for (int64_t t = 0; t < count; t += 4) {
+      const uint32_t group = static_cast<uint32_t>(first + t) / 4;
+      const PhiloxBlock block = noise_block(options_.seed, draw_, group, 0);
+      std::memcpy(high + t, &block, sizeof block);
+    }
+    for (int64_t t = 0; t < count; t += 4) {
+      if (t + 4 <= count && contest.none_can_win(high + t, logits + first + t)) continue;
+      for (int64_t i = t; i < std::min(t + 4, count); ++i) {
+        const float logit = logits[first + i];
+        if (static_cast<double>(logit) < floor || !contest.can_win(high[i], logit)) continue;
+        contest.enter(static_cast<int32_t>(first + i), logit);
       }
     }
   }
@@ -384,6 +401,7 @@ Status Sampler::pick(const float* logits, int64_t n, int32_t* token) {
                          "be from 1 to %lld",
                          static_cast<long long>(n), static_cast<long long>(kMostLogits));
   }
+  const PlainFloatMode mode;
   prepare(n);
   BITNET_TRY(adjust(&logits, n));
   const Extremes extremes = scan(logits, n);

@@ -25,27 +25,10 @@ TEST(Philox, GivesTheAuthorsKnownAnswers) {
                       {0xa4093822, 0x299f31d0},
                       {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}};
   for (const auto& k : known) {
-    PhiloxBlocks<1> one;
-    PhiloxBlocks<8> eight;
-    for (int w = 0; w < 4; ++w) {
-      one.word[w][0] = k.counter[w];
-      for (int j = 0; j < 8; ++j) eight.word[w][j] = k.counter[w];
-    }
-    const uint64_t key = uint64_t{k.key[1]} << 32 | k.key[0];
-    philox4x32_10(one, key);
-    philox4x32_10(eight, key);
-    for (int w = 0; w < 4; ++w) {
-      EXPECT_EQ(one.word[w][0], k.output[w]);
-      for (int j = 0; j < 8; ++j) EXPECT_EQ(eight.word[w][j], k.output[w]);
-    }
-  }
-}
-
-TEST(Philox, LanesAreIndependentBlocks) {
-  const auto eight = noise_blocks<8>(7, uint64_t{5} << 33, 100, 1);
-  for (uint32_t j = 0; j < 8; ++j) {
-    const auto one = noise_blocks<1>(7, uint64_t{5} << 33, 100 + j, 1);
-    for (int w = 0; w < 4; ++w) EXPECT_EQ(eight.word[w][j], one.word[w][0]);
+    const PhiloxBlock block =
+        philox4x32_10({{k.counter[0], k.counter[1], k.counter[2], k.counter[3]}},
+                      uint64_t{k.key[1]} << 32 | k.key[0]);
+    for (int w = 0; w < 4; ++w) EXPECT_EQ(block.word[w], k.output[w]);
   }
 }
 
@@ -98,21 +81,20 @@ TEST(ExpLog, GiveTheSameBitsEverywhere) {
     exp_bits = exp_bits * 31 + std::bit_cast<uint64_t>(sample_exp(-i * 0.000287654321));
   }
   EXPECT_EQ(log_bits, 0x90f0c770390e1bbbu);
-  EXPECT_EQ(exp_bits, 0x0d89696f87fb430au);
+  EXPECT_EQ(exp_bits, 0xd302aacbc32277ddu);
 }
 
 // The definition in gumbel.h, spelled out with libm.
 TEST(Gumbel, FollowsItsDefinition) {
   for (const uint64_t draw : {uint64_t{0}, uint64_t{3}, uint64_t{1} << 40}) {
     for (int32_t token = 0; token < 1000; ++token) {
-      PhiloxBlocks<1> block[2];
+      PhiloxBlock block[2];
       for (uint32_t s = 0; s < 2; ++s) {
-        const uint32_t counter[4] = {static_cast<uint32_t>(draw), static_cast<uint32_t>(draw >> 32),
-                                     static_cast<uint32_t>(token) / 4, s};
-        for (int w = 0; w < 4; ++w) block[s].word[w][0] = counter[w];
-        philox4x32_10(block[s], 0x123456789abcdef);
+        block[s] = philox4x32_10({{static_cast<uint32_t>(draw), static_cast<uint32_t>(draw >> 32),
+                                   static_cast<uint32_t>(token) / 4, s}},
+                                 0x123456789abcdef);
       }
-      const uint64_t h = block[0].word[token % 4][0], l = block[1].word[token % 4][0] >> 12;
+      const uint64_t h = block[0].word[token % 4], l = block[1].word[token % 4] >> 12;
       const long double u =
           (2 * (static_cast<long double>(h) * 1048576 + l) + 1) / 9007199254740992.0L;
       EXPECT_NEAR(gumbel_noise(0x123456789abcdef, draw, token),
