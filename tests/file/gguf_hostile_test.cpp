@@ -2,35 +2,19 @@
 // Meant to find: reads beyond the file (each copy has exactly its size, for the sanitizer),
 // allocations that trust a number of the file, crashes, failures that say nothing.
 //
-// This program has its own bitnet::allocate, which counts and fails on demand.
+// This program has an allocator of its own, which counts and fails on demand.
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <random>
 
 #include "file/gguf.h"
+#include "support/counting_memory.h"
 #include "support/gguf_writer.h"
 
 namespace bitnet {
-namespace {
-
-size_t g_allocated = 0;           // bytes since the last reset, frees not subtracted
-int64_t g_allocations_left = -1;  // before allocate fails; negative: it never does
-
-}  // namespace
-
-void* allocate(size_t bytes, size_t alignment) noexcept {
-  if (g_allocations_left == 0) return nullptr;
-  if (g_allocations_left > 0) --g_allocations_left;
-  g_allocated += bytes;
-  return std::aligned_alloc(alignment, (bytes / alignment + 1) * alignment);
-}
-void release(void* memory) noexcept {
-  std::free(memory);
-}
-
 namespace {
 
 using test::ByteVector;
@@ -85,9 +69,9 @@ uint64_t walk(const Gguf& file) {
 bool survives(const ByteVector& file) {
   const std::unique_ptr<uint8_t[]> copy(new uint8_t[file.size()]);
   std::copy(file.begin(), file.end(), copy.get());
-  g_allocated = 0;
+  test::allocated_bytes = 0;
   const auto result = Gguf::parse({copy.get(), file.size()});
-  EXPECT_LE(g_allocated, 16 * file.size()) << "memory out of proportion to the file";
+  EXPECT_LE(test::allocated_bytes, 16 * file.size()) << "memory out of proportion to the file";
   if (result.ok()) {
     walk(result.value());
   } else {
@@ -163,18 +147,10 @@ TEST(GgufHostile, RandomDamageIsSurvived) {
 
 TEST(GgufHostile, EveryFailedAllocationTravelsAsBadAlloc) {
   const ByteVector whole = sample().bytes();
-  int64_t n = 0;
-  for (bool finished = false; !finished; ++n) {
-    ASSERT_LT(n, 1000);
-    g_allocations_left = n;
-    try {
-      const auto result = Gguf::parse({whole.data(), whole.size()});
-      ASSERT_TRUE(result.ok());
-      finished = true;
-    } catch (const std::bad_alloc&) {
-    }
-    g_allocations_left = -1;
-  }
+  const int64_t n = test::fail_each_allocation([&] {
+    const auto result = Gguf::parse({whole.data(), whole.size()});
+    ASSERT_TRUE(result.ok());
+  });
   EXPECT_GT(n, 3) << "some allocation was refused";
 }
 
