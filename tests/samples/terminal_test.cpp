@@ -1,0 +1,260 @@
+// The program as a person or another program holds it: at a terminal, and with signals.
+//
+// Replies are made long (--ignore-end, the plainest instruction set), so that a signal sent at
+// their first byte finds them far from over. What a reply would have been is known from a run that
+// nobody disturbs.
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <pty.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+namespace {
+
+using Strings = std::vector<std::string>;
+constexpr auto patience = std::chrono::seconds(60);
+
+const char* program() {
+  return std::getenv("BITNET");
+}
+
+[[noreturn]] void become(Strings arguments) {
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  execv(argv[0], argv.data());
+  _exit(127);
+}
+
+Strings command(Strings options) {
+  options.insert(options.begin(), program());
+  return options;
+}
+
+// A child process and the two ends we hold: with a terminal they are the same.
+class Process {
+ public:
+  static Process in_terminal(const Strings& options) {
+    Process process;
+    int terminal = -1;
+    process.pid_ = forkpty(&terminal, nullptr, nullptr, nullptr);
+    if (process.pid_ == 0) {
+      signal(SIGINT, SIG_DFL);
+      become(command(options));
+    }
+    process.input_ = process.output_ = terminal;
+    return process;
+  }
+
+  static Process with_pipes(
+      const Strings& options, void (*before)() = [] { signal(SIGINT, SIG_DFL); }) {
+    int to[2], from[2];
+    EXPECT_EQ(pipe(to), 0);
+    EXPECT_EQ(pipe(from), 0);
+    Process process;
+    process.pid_ = fork();
+    if (process.pid_ == 0) {
+      dup2(to[0], 0);
+      dup2(from[1], 1);
+      for (int end : {to[0], to[1], from[0], from[1]}) close(end);
+      before();
+      become(command(options));
+    }
+    close(to[0]);
+    close(from[1]);
+    process.input_ = to[1];
+    process.output_ = from[0];
+    return process;
+  }
+
+  Process(Process&& other) noexcept
+      : pid_(other.pid_), input_(other.input_), output_(other.output_), seen_(other.seen_) {
+    other.pid_ = 0;
+  }
+  ~Process() {
+    if (pid_ == 0) return;
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+    end_input();
+    close(output_);
+  }
+
+  void type(const std::string& text) {
+    EXPECT_EQ(write(input_, text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  }
+  void interrupt() { kill(pid_, SIGINT); }
+  void end_input() {
+    if (input_ != output_ && input_ >= 0) close(input_);
+    input_ = -1;
+  }
+
+  // Reads until `wanted` is there, not before position `from` of the output; returns where it ends.
+  // Fails the test when it does not come.
+  size_t wait_for(const std::string& wanted, size_t from = 0) {
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    size_t at;
+    while ((at = seen_.find(wanted, from)) == std::string::npos) {
+      if (read_some(deadline)) continue;
+      ADD_FAILURE() << "'" << wanted << "' did not come; there is '" << seen_ << "'";
+      return seen_.size();
+    }
+    return at + wanted.size();
+  }
+  // Reads until there is anything at all behind position `from`.
+  void wait_for_more(size_t from = 0) {
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    while (seen_.size() <= from) {
+      if (!read_some(deadline)) return ADD_FAILURE() << "nothing came after '" << seen_ << "'";
+    }
+  }
+  // Everything up to the end of the process.
+  const std::string& read_all() {
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    while (read_some(deadline)) continue;
+    return seen_;
+  }
+
+  // How the process ended: its exit status, or 1000 + the signal.
+  int end() {
+    int status = 0;
+    EXPECT_EQ(waitpid(pid_, &status, 0), pid_);
+    pid_ = 0;
+    end_input();
+    close(output_);
+    return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
+  }
+
+ private:
+  Process() = default;
+
+  bool read_some(std::chrono::steady_clock::time_point deadline) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now());
+    pollfd ready = {output_, POLLIN, 0};
+    if (left.count() <= 0 || poll(&ready, 1, static_cast<int>(left.count())) <= 0) return false;
+    char block[4096];
+    // A terminal whose process has ended reads as an error.
+    const ssize_t got = read(output_, block, sizeof block);
+    if (got <= 0) return false;
+    seen_.append(block, static_cast<size_t>(got));
+    return true;
+  }
+
+  pid_t pid_ = 0;
+  int input_ = -1, output_ = -1;
+  std::string seen_;
+};
+
+const std::string question = "What is the capital of France?";
+const std::string other = "Who are you?";
+const Strings long_replies = {"chat", "--ignore-end", "--isa", "reference", "-t", "1"};
+
+Strings with(Strings options, const Strings& more) {
+  options.insert(options.end(), more.begin(), more.end());
+  return options;
+}
+
+// What chat prints for one question when nobody disturbs it.
+std::string undisturbed(const std::string& asked, const Strings& options = long_replies) {
+  Process process = Process::with_pipes(with(options, {asked}));
+  const std::string reply = process.read_all();
+  EXPECT_EQ(process.end(), 0);
+  return reply;
+}
+
+TEST(Interrupt, StopsAReplyAndTheNextQuestionIsAnswered) {
+  const std::string whole = undisturbed(question), next = undisturbed(other);
+  Process chat = Process::with_pipes(long_replies);
+  chat.type(question + "\n");
+  chat.wait_for_more();
+  chat.interrupt();
+  chat.type("/reset\n" + other + "\n");
+  chat.end_input();
+  const std::string said = chat.read_all();
+  EXPECT_EQ(chat.end(), 0);
+
+  ASSERT_GT(said.size(), next.size());
+  const size_t second = said.size() - next.size();
+  EXPECT_EQ(said.substr(second), next);
+  ASSERT_EQ(said[second - 1], '\n');
+  const std::string stopped = said.substr(0, second - 1);
+  EXPECT_EQ(stopped, whole.substr(0, stopped.size()));
+  EXPECT_LT(stopped.size(), whole.size() - 1) << "the reply was not stopped";
+}
+
+TEST(Interrupt, OfOneQuestionEndsAs130) {
+  const std::string whole = undisturbed(question);
+  Process chat = Process::with_pipes(with(long_replies, {question}));
+  chat.wait_for_more();
+  chat.interrupt();
+  EXPECT_LT(chat.read_all().size(), whole.size());
+  EXPECT_EQ(chat.end(), 130);
+}
+
+TEST(Interrupt, BetweenRepliesEndsTheProgram) {
+  const Strings options = {"chat", "-n", "2", "--ignore-end"};
+  const std::string reply = undisturbed(question, options);
+  Process chat = Process::with_pipes(options);
+  chat.type(question + "\n");
+  chat.wait_for(reply);
+  chat.interrupt();
+  EXPECT_EQ(chat.end(), 1000 + SIGINT);
+}
+
+TEST(Interrupt, StaysIgnoredInABackgroundJob) {
+  const std::string whole = undisturbed(question);
+  Process chat =
+      Process::with_pipes(with(long_replies, {question}), [] { signal(SIGINT, SIG_IGN); });
+  chat.wait_for_more();
+  chat.interrupt();
+  EXPECT_EQ(chat.read_all(), whole);
+  EXPECT_EQ(chat.end(), 0);
+}
+
+TEST(Terminal, PromptsAnswersStopsAndLeaves) {
+  const std::string control_c = "\x03", whole = undisturbed(question);
+  Process chat = Process::in_terminal(long_replies);
+  chat.wait_for("/help");
+  size_t at = chat.wait_for("> ");
+
+  // The terminal echoes the question, then the reply begins on a line of its own.
+  chat.type(question + "\n");
+  at = chat.wait_for("?\r\n", at);
+  chat.wait_for_more(at);
+  chat.type(control_c);
+  const size_t reply = at;
+  at = chat.wait_for("tokens/s]", at);
+  EXPECT_LT(at - reply, whole.size()) << "the reply was not stopped";
+  at = chat.wait_for("> ", at);
+
+  chat.type("/help\n");
+  at = chat.wait_for("/system", at);
+  at = chat.wait_for("> ", at);
+  chat.type(control_c);
+  chat.read_all();
+  EXPECT_EQ(chat.end(), 1000 + SIGINT);
+}
+
+TEST(Terminal, EndOfInputLeaves) {
+  Process chat = Process::in_terminal({"chat"});
+  chat.wait_for("> ");
+  chat.type("\x04");
+  chat.read_all();
+  EXPECT_EQ(chat.end(), 0);
+}
+
+TEST(Terminal, ExitLeaves) {
+  Process chat = Process::in_terminal({"chat"});
+  chat.wait_for("> ");
+  chat.type("/exit\n");
+  chat.read_all();
+  EXPECT_EQ(chat.end(), 0);
+}
+
+}  // namespace
