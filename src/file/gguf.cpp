@@ -11,11 +11,10 @@
 #include <cstring>
 #include <limits>
 
+#include "file/load.h"
 #include "file/show.h"
 
 namespace bitnet {
-
-static_assert(std::endian::native == std::endian::little, "the format is little-endian");
 
 namespace {
 
@@ -91,13 +90,6 @@ const char* value_type_name(ValueType type) noexcept {
                                     "bool", "string", "array", "u64", "i64", "f64"};
   const auto id = static_cast<uint32_t>(type);
   return id < std::size(kNames) ? kNames[id] : "unknown";
-}
-
-template <class T>
-T load(const uint8_t* from) noexcept {
-  T value;
-  std::memcpy(&value, from, sizeof value);
-  return value;
 }
 
 // Takes bytes off the front of the file. Compares with what remains, so no sum can wrap.

@@ -16,16 +16,38 @@ namespace bitnet {
 
 using Bytes = std::span<const uint8_t>;
 
-// The ids of the file format (formats.md 1.4). Types we know by name and size; not all are readable.
+// The ids of the file format (formats.md 1.4). Types we know by name and size; not all are
+// readable.
 enum class TensorType : uint32_t {
-  kF32 = 0, kF16 = 1, kQ4_0 = 2, kQ5_0 = 6, kQ8_0 = 8, kQ4_K = 12, kQ6_K = 14, kBF16 = 30,
-  kTQ1_0 = 34, kTQ2_0 = 35, kI2_S = 36,
+  kF32 = 0,
+  kF16 = 1,
+  kQ4_0 = 2,
+  kQ5_0 = 6,
+  kQ8_0 = 8,
+  kQ4_K = 12,
+  kQ6_K = 14,
+  kBF16 = 30,
+  kTQ1_0 = 34,
+  kTQ2_0 = 35,
+  kI2_S = 36,
 };
 // "F32", "I2_S" …; "type 123" is written by the caller for unknown ones: nullptr here.
 const char* tensor_type_name(TensorType type) noexcept;
 
 enum class ValueType : uint32_t {
-  kU8, kI8, kU16, kI16, kU32, kI32, kF32, kBool, kString, kArray, kU64, kI64, kF64
+  kU8,
+  kI8,
+  kU16,
+  kI16,
+  kU32,
+  kI32,
+  kF32,
+  kBool,
+  kString,
+  kArray,
+  kU64,
+  kI64,
+  kF64
 };
 
 // One metadata value. Scalars and strings are views of the file; arrays are walked by ArrayView.
@@ -60,18 +82,19 @@ class Gguf {
   std::span<const KeyValue> metadata() const noexcept { return metadata_; }
   std::span<const TensorInfo> tensors() const noexcept { return tensors_; }
 
-  const Value* find(std::string_view key) const noexcept;           // nullptr: absent
+  const Value* find(std::string_view key) const noexcept;  // nullptr: absent
   const TensorInfo* find_tensor(std::string_view name) const noexcept;
 
   // Typed reads. Absent key: the optional is empty. Wrong type or out of range: an error that
   // names the key, what the file has and what is expected.
-  Result<std::optional<uint64_t>> integer(std::string_view key, uint64_t max) const;  // any int type
-  Result<std::optional<double>> real(std::string_view key) const;                     // f32 or f64
+  Result<std::optional<uint64_t>> integer(std::string_view key,
+                                          uint64_t max) const;     // any int type
+  Result<std::optional<double>> real(std::string_view key) const;  // f32 or f64
   Result<std::optional<bool>> boolean(std::string_view key) const;
   Result<std::optional<std::string_view>> text(std::string_view key) const;
   Result<Vec<std::string_view>> texts(std::string_view key) const;  // empty when absent
-  Result<Vec<float>> reals(std::string_view key) const;             // array of f32; empty when absent
-  Result<Vec<int32_t>> integers(std::string_view key) const;        // array of i32/u32; empty when absent
+  Result<Vec<float>> reals(std::string_view key) const;       // array of f32; empty when absent
+  Result<Vec<int32_t>> integers(std::string_view key) const;  // array of i32/u32; empty when absent
 
  private:
   uint32_t version_ = 0;

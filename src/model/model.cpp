@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cinttypes>
-#include <cstring>
 
 #include "file/show.h"
 #include "model/hyper.h"

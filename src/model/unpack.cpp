@@ -16,6 +16,7 @@
 #include <cinttypes>
 #include <cstring>
 
+#include "file/load.h"
 #include "file/show.h"
 #include "model/model.h"
 
@@ -28,13 +29,6 @@ constexpr int64_t kTqBlock = 256;
 constexpr int64_t kTq1Bytes = 54, kTq2Bytes = 66;  // the last two are d
 constexpr uint32_t kZeros = 0x55555555;            // sixteen codes 1
 constexpr uint64_t kLowBits = 0x5555555555555555;  // of each 2-bit field
-
-template <class T>
-T load(const uint8_t* from) noexcept {
-  T value;
-  std::memcpy(&value, from, sizeof value);
-  return value;
-}
 
 void store(uint8_t* to, uint32_t word) noexcept {
   std::memcpy(to, &word, sizeof word);

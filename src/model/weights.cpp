@@ -1,21 +1,15 @@
 #include "model/weights.h"
 
+#include <bit>
 #include <cinttypes>
 #include <cmath>
-#include <cstring>
 
+#include "file/load.h"
 #include "file/show.h"
 #include "model/half.h"
 
 namespace bitnet {
 namespace {
-
-template <class T>
-T load(const uint8_t* from) noexcept {
-  T value;
-  std::memcpy(&value, from, sizeof value);
-  return value;
-}
 
 bool dense_type(TensorType type, DenseType& out) noexcept {
   switch (type) {
