@@ -97,3 +97,5 @@ BENCHMARK(load)->DenseRange(0, 3)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace bitnet::test
+
+BENCHMARK_MAIN();

@@ -74,7 +74,7 @@ struct Messages {
 // A vocabulary that owns its texts.
 struct VocabularyMaker {
   std::string model = "gpt2", architecture = "llama", chat_template;
-  std::optional<std::string> pre;
+  std::string pre;  // empty: no such key
   std::vector<std::string> tokens, merges;
   std::vector<float> scores;
   std::vector<int32_t> kinds;
@@ -111,7 +111,7 @@ struct VocabularyMaker {
     v.model = model;
     v.architecture = architecture;
     v.chat_template = chat_template;
-    if (pre) v.pre = *pre;
+    if (!pre.empty()) v.pre = pre;
     v.tokens.assign(tokens.begin(), tokens.end());
     v.merges.assign(merges.begin(), merges.end());
     v.scores.assign(scores.begin(), scores.end());
@@ -198,8 +198,8 @@ struct Opened {
 };
 
 // name: "llama-bpe" or one of the GGUF vocabularies; null: the data is not there.
-inline std::unique_ptr<Opened> open_shared(const std::string& name) {
-  auto opened = std::make_unique<Opened>();
+inline std::shared_ptr<Opened> open_shared(const std::string& name) {
+  auto opened = std::make_shared<Opened>();
   if (name == "llama-bpe") {
     auto made = llama3_vocabulary();
     if (!made) return nullptr;
