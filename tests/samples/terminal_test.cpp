@@ -1,8 +1,8 @@
 // The program as a person or another program holds it: at a terminal, and with signals.
 //
-// Replies are made long (--ignore-end, the plainest instruction set), so that a signal sent at
-// their first byte finds them far from over. What a reply would have been is known from a run that
-// nobody disturbs.
+// Replies are made slow (the plainest instruction set) and long enough (--ignore-end) that a signal
+// sent at their first byte finds them far from over. What a reply would have been is known from a
+// run that nobody disturbs.
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <pty.h>
@@ -153,7 +153,7 @@ class Process {
 
 const std::string question = "What is the capital of France?";
 const std::string other = "Who are you?";
-const Strings long_replies = {"chat", "--ignore-end", "--isa", "reference", "-t", "1"};
+const Strings slow_replies = {"chat", "--isa", "reference", "-t", "1", "--ignore-end", "-n", "48"};
 
 Strings with(Strings options, const Strings& more) {
   options.insert(options.end(), more.begin(), more.end());
@@ -161,7 +161,7 @@ Strings with(Strings options, const Strings& more) {
 }
 
 // What chat prints for one question when nobody disturbs it.
-std::string undisturbed(const std::string& asked, const Strings& options = long_replies) {
+std::string undisturbed(const std::string& asked, const Strings& options = slow_replies) {
   Process process = Process::with_pipes(with(options, {asked}));
   const std::string reply = process.read_all();
   EXPECT_EQ(process.end(), 0);
@@ -170,7 +170,7 @@ std::string undisturbed(const std::string& asked, const Strings& options = long_
 
 TEST(Interrupt, StopsAReplyAndTheNextQuestionIsAnswered) {
   const std::string whole = undisturbed(question), next = undisturbed(other);
-  Process chat = Process::with_pipes(long_replies);
+  Process chat = Process::with_pipes(slow_replies);
   chat.type(question + "\n");
   chat.wait_for_more();
   chat.interrupt();
@@ -190,7 +190,7 @@ TEST(Interrupt, StopsAReplyAndTheNextQuestionIsAnswered) {
 
 TEST(Interrupt, OfOneQuestionEndsAs130) {
   const std::string whole = undisturbed(question);
-  Process chat = Process::with_pipes(with(long_replies, {question}));
+  Process chat = Process::with_pipes(with(slow_replies, {question}));
   chat.wait_for_more();
   chat.interrupt();
   EXPECT_LT(chat.read_all().size(), whole.size());
@@ -210,7 +210,7 @@ TEST(Interrupt, BetweenRepliesEndsTheProgram) {
 TEST(Interrupt, StaysIgnoredInABackgroundJob) {
   const std::string whole = undisturbed(question);
   Process chat =
-      Process::with_pipes(with(long_replies, {question}), [] { signal(SIGINT, SIG_IGN); });
+      Process::with_pipes(with(slow_replies, {question}), [] { signal(SIGINT, SIG_IGN); });
   chat.wait_for_more();
   chat.interrupt();
   EXPECT_EQ(chat.read_all(), whole);
@@ -219,7 +219,7 @@ TEST(Interrupt, StaysIgnoredInABackgroundJob) {
 
 TEST(Terminal, PromptsAnswersStopsAndLeaves) {
   const std::string control_c = "\x03", whole = undisturbed(question);
-  Process chat = Process::in_terminal(long_replies);
+  Process chat = Process::in_terminal(slow_replies);
   chat.wait_for("/help");
   size_t at = chat.wait_for("> ");
 
