@@ -4,7 +4,7 @@
 //
 // THE CONTRACT
 //   All float arithmetic is IEEE binary32, round to nearest even, no contraction by the compiler,
-//   no flush to zero (StandardFloat of compute/float_mode.h sees to that inside somebody else's
+//   no flush to zero (PlainFloatMode of base/float_mode.h sees to that inside somebody else's
 //   thread). "fma" is the fused operation, everywhere it is written and nowhere else.
 //
 //   Canonical sum of products (dot): elements in blocks of 256. In a block 16 lanes start at +0;

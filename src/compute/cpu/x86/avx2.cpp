@@ -75,7 +75,7 @@ inline void tile_one(float* y, int64_t rows, const uint8_t* tile, int64_t groups
     const int64_t last = at_most(first + kGroupsPerWiden, groups);
     for (int64_t g = first; g < last; ++g) {
       const uint8_t* group = tile + 64 * g;
-      prefetch(group, kPrefetchBytes);
+      prefetch_line(group);
       const int8_t* columns = q + 16 * g;
       const __m256i fours[4] = {broadcast_four(columns), broadcast_four(columns + 4),
                                 broadcast_four(columns + 8), broadcast_four(columns + 12)};
@@ -105,7 +105,7 @@ inline void tile_several(float* y, int64_t y_stride, int64_t rows, const uint8_t
     __m256i words[N][2];
     for (auto& word : words) word[0] = word[1] = _mm256_setzero_si256();
     for (int64_t g = first; g < last; ++g) {
-      prefetch(tile + 64 * g, kPrefetchBytes);
+      prefetch_line(tile + 64 * g);
       __m256i upper = _mm256_load_si256(reinterpret_cast<const __m256i*>(tile + 64 * g));
       __m256i lower = _mm256_load_si256(reinterpret_cast<const __m256i*>(tile + 64 * g + 32));
 #pragma GCC unroll 4

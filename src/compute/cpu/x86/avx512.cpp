@@ -8,41 +8,48 @@
 namespace bitnet {
 namespace {
 
-// Deferred shift (performance.md C2): a plane's codes stay where they lie in the byte, 4^p too
-// large, so that taking a plane out costs one AND; the sums are shifted once at the end, exactly,
-// since all of a plane's products are multiples of 4^p. The top plane's products are at most 128 *
-// 128 and four meet in one lane per 16 columns, so int32 holds 524,288 columns.
+// int32 sums of 16 rows with N tokens. A chain of named members and not an array: gcc keeps these
+// in registers, an array's elements it also writes back in every turn of the loop.
 template <int N>
-struct PlaneSums {
-  __m512i v[N][4];
+struct RowSums {
+  __m512i first = _mm512_setzero_si512();
+  RowSums<N - 1> others;
 
-  void clear() noexcept {
-    for (auto& token : v) {
-      for (__m512i& plane : token) plane = _mm512_setzero_si512();
-    }
-  }
-  // 16 rows x 16 columns with N tokens.
-  void add_group(const uint8_t* group, const int8_t* q, int64_t stride) noexcept {
-    const __m512i codes = _mm512_load_si512(group);
-#pragma GCC unroll 4
-    for (int p = 0; p < 4; ++p) {
-      const __m512i plane =
-          _mm512_and_si512(codes, _mm512_set1_epi8(static_cast<char>(3 << 2 * p)));
-#pragma GCC unroll 8
-      for (int t = 0; t < N; ++t) {
-        int32_t four;
-        std::memcpy(&four, q + t * stride + 4 * p, sizeof four);
-        v[t][p] = _mm512_dpbusd_epi32(v[t][p], plane, _mm512_set1_epi32(four));
-      }
-    }
-  }
-  __m512i total(int t) const noexcept {
-    const __m512i low = _mm512_add_epi32(v[t][0], _mm512_srai_epi32(v[t][1], 2));
-    const __m512i high =
-        _mm512_add_epi32(_mm512_srai_epi32(v[t][2], 4), _mm512_srai_epi32(v[t][3], 6));
-    return _mm512_add_epi32(low, high);
+  // codes: 4 columns of 16 rows; q: the activations of those columns, tokens `stride` apart.
+  void add(__m512i codes, const int8_t* q, int64_t stride) noexcept {
+    int32_t four;
+    std::memcpy(&four, q, sizeof four);
+    first = _mm512_dpbusd_epi32(first, codes, _mm512_set1_epi32(four));
+    others.add(codes, q + stride, stride);
   }
 };
+template <>
+struct RowSums<0> {
+  void add(__m512i, const int8_t*, int64_t) noexcept {}
+};
+
+// Deferred shift (performance.md C2): a plane's codes stay where they lie in the byte, 4^p too
+// large, so that taking a plane out costs one AND; the sums are shifted once at the end, exactly,
+// since all of a plane's products are multiples of 4^p. The top plane's products are at most
+// 128 * 128 and four meet in one lane per 16 columns, so int32 holds 524,288 columns.
+template <int N>
+struct TileSums {
+  RowSums<N> plane0, plane1, plane2, plane3;
+
+  // 16 rows x 16 columns.
+  void add_group(const uint8_t* group, const int8_t* q, int64_t stride) noexcept {
+    const __m512i codes = _mm512_load_si512(group);
+    plane0.add(_mm512_and_si512(codes, _mm512_set1_epi8(0x03)), q, stride);
+    plane1.add(_mm512_and_si512(codes, _mm512_set1_epi8(0x0c)), q + 4, stride);
+    plane2.add(_mm512_and_si512(codes, _mm512_set1_epi8(0x30)), q + 8, stride);
+    plane3.add(_mm512_and_si512(codes, _mm512_set1_epi8(-0x40)), q + 12, stride);
+  }
+};
+
+inline __m512i joined_planes(__m512i p0, __m512i p1, __m512i p2, __m512i p3) noexcept {
+  return _mm512_add_epi32(_mm512_add_epi32(p0, _mm512_srai_epi32(p1, 2)),
+                          _mm512_add_epi32(_mm512_srai_epi32(p2, 4), _mm512_srai_epi32(p3, 6)));
+}
 
 inline void store_rows(float* y, __mmask16 rows, __m512i codes_sum, int32_t q_sum,
                        float factor) noexcept {
@@ -50,21 +57,37 @@ inline void store_rows(float* y, __mmask16 rows, __m512i codes_sum, int32_t q_su
   _mm512_mask_storeu_ps(y, rows, _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(factor)));
 }
 
+// Rows of one tile for N tokens, from the sums of their planes.
+template <int N>
+inline void store_tokens(float* y, int64_t y_stride, __mmask16 rows, const RowSums<N>& p0,
+                         const RowSums<N>& p1, const RowSums<N>& p2, const RowSums<N>& p3,
+                         float scale, const QuantizedRows& x, int64_t token) noexcept {
+  if constexpr (N > 0) {
+    store_rows(y, rows, joined_planes(p0.first, p1.first, p2.first, p3.first), x.sum[token],
+               scale / x.scale[token]);
+    store_tokens(y + y_stride, y_stride, rows, p0.others, p1.others, p2.others, p3.others, scale, x,
+                 token + 1);
+  }
+}
+
 // One tile with one token: two groups under way, or the sums would wait for each other.
 inline void tile_one(float* y, __mmask16 rows, const uint8_t* tile, int64_t groups, float scale,
                      const QuantizedRows& x, int64_t token) noexcept {
   const int8_t* q = x.q + token * x.stride;
-  PlaneSums<1> even, odd;
-  even.clear();
-  odd.clear();
+  TileSums<1> a, b;
   for (int64_t g = 0; g < groups; g += 2) {  // groups is a multiple of 4: columns are padded to 64
-    prefetch(tile + 64 * g, kPrefetchBytes);
-    prefetch(tile + 64 * g, kPrefetchBytes + 64);
-    even.add_group(tile + 64 * g, q + 16 * g, 0);
-    odd.add_group(tile + 64 * g + 64, q + 16 * g + 16, 0);
+    prefetch_line(tile + 64 * g);
+    prefetch_line(tile + 64 * g + 64);
+    a.add_group(tile + 64 * g, q + 16 * g, 0);
+    b.add_group(tile + 64 * g + 64, q + 16 * g + 16, 0);
   }
-  store_rows(y, rows, _mm512_add_epi32(even.total(0), odd.total(0)), x.sum[token],
-             scale / x.scale[token]);
+  const auto both = [](const RowSums<1>& even, const RowSums<1>& odd) {
+    return _mm512_add_epi32(even.first, odd.first);
+  };
+  store_rows(y, rows,
+             joined_planes(both(a.plane0, b.plane0), both(a.plane1, b.plane1),
+                           both(a.plane2, b.plane2), both(a.plane3, b.plane3)),
+             x.sum[token], scale / x.scale[token]);
 }
 
 // One tile with N tokens; every load and AND of the weights serves them all.
@@ -73,15 +96,14 @@ inline void tile_several(float* y, int64_t y_stride, __mmask16 rows, const uint8
                          int64_t groups, float scale, const QuantizedRows& x,
                          int64_t token) noexcept {
   const int8_t* q = x.q + token * x.stride;
-  PlaneSums<N> sums;
-  sums.clear();
+  const int64_t stride = x.stride;
+  TileSums<N> sums;
   for (int64_t g = 0; g < groups; ++g) {
-    prefetch(tile + 64 * g, kPrefetchBytes);
-    sums.add_group(tile + 64 * g, q + 16 * g, x.stride);
+    prefetch_line(tile + 64 * g);
+    sums.add_group(tile + 64 * g, q + 16 * g, stride);
   }
-  for (int t = 0; t < N; ++t) {
-    store_rows(y + t * y_stride, rows, sums.total(t), x.sum[token + t], scale / x.scale[token + t]);
-  }
+  store_tokens(y, y_stride, rows, sums.plane0, sums.plane1, sums.plane2, sums.plane3, scale, x,
+               token);
 }
 
 // 6 tokens x 4 planes are 24 of the 32 registers.
@@ -126,7 +148,7 @@ uint64_t read_stream(const uint8_t* data, int64_t bytes) noexcept {
   int64_t i = 0;
   for (; i + 256 <= bytes; i += 256) {
     for (int s = 0; s < 4; ++s) {
-      prefetch(data + i, kPrefetchBytes + 64 * s);
+      prefetch_line(data + i + 64 * s);
       sums[s] = _mm512_add_epi64(sums[s], _mm512_loadu_si512(data + i + 64 * s));
     }
   }
@@ -136,22 +158,22 @@ uint64_t read_stream(const uint8_t* data, int64_t bytes) noexcept {
 }
 
 uint64_t int8_multiply_adds(uint64_t count) noexcept {
-  constexpr int kChains = 16;
-  __m512i sums[kChains];
-  for (int c = 0; c < kChains; ++c) sums[c] = _mm512_set1_epi32(c);
+  constexpr uint64_t kStep = 16 * 64;  // 16 chains hide the latency of 5 at two a cycle
   const __m512i a = _mm512_set1_epi8(1), b = _mm512_set1_epi8(-1);
-  constexpr uint64_t kStep = kChains * 64;
   uint64_t done = 0;
   for (; done < count; done += kStep) {
-#pragma GCC unroll 16
-    for (int c = 0; c < kChains; ++c) {
-      sums[c] = _mm512_dpbusd_epi32(sums[c], a, b);
-    }
-    // The compiler must not see through the loop.
-    asm volatile("" : "+v"(sums[0]), "+v"(sums[1]), "+v"(sums[2]), "+v"(sums[3]));
-    asm volatile("" : "+v"(sums[4]), "+v"(sums[5]), "+v"(sums[6]), "+v"(sums[7]));
-    asm volatile("" : "+v"(sums[8]), "+v"(sums[9]), "+v"(sums[10]), "+v"(sums[11]));
-    asm volatile("" : "+v"(sums[12]), "+v"(sums[13]), "+v"(sums[14]), "+v"(sums[15]));
+    // Sums nobody needs, in registers of the assembler's choice: nothing to optimize away.
+    asm volatile(
+        "vpdpbusd %1, %0, %%zmm16\n vpdpbusd %1, %0, %%zmm17\n vpdpbusd %1, %0, %%zmm18\n"
+        "vpdpbusd %1, %0, %%zmm19\n vpdpbusd %1, %0, %%zmm20\n vpdpbusd %1, %0, %%zmm21\n"
+        "vpdpbusd %1, %0, %%zmm22\n vpdpbusd %1, %0, %%zmm23\n vpdpbusd %1, %0, %%zmm24\n"
+        "vpdpbusd %1, %0, %%zmm25\n vpdpbusd %1, %0, %%zmm26\n vpdpbusd %1, %0, %%zmm27\n"
+        "vpdpbusd %1, %0, %%zmm28\n vpdpbusd %1, %0, %%zmm29\n vpdpbusd %1, %0, %%zmm30\n"
+        "vpdpbusd %1, %0, %%zmm31"
+        :
+        : "x"(a), "x"(b)
+        : "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25",
+          "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31");
   }
   return done;
 }

@@ -58,7 +58,7 @@ inline void tile(float* y, int64_t y_stride, int64_t rows, const uint8_t* groups
   lower.clear();
   for (int64_t g = 0; g < groups; ++g) {
     const uint8_t* group = groups_of_tile + 64 * g;
-    prefetch(group, kPrefetchBytes);
+    prefetch_line(group);
     upper.add_group(group, q + 16 * g, x.stride);
     lower.add_group(group + 32, q + 16 * g, x.stride);
   }

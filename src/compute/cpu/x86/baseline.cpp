@@ -74,7 +74,7 @@ uint64_t read_stream(const uint8_t* data, int64_t bytes) noexcept {
   for (__m128i& sum : sums) sum = _mm_setzero_si128();
   int64_t i = 0;
   for (; i + 64 <= bytes; i += 64) {
-    prefetch(data + i, kPrefetchBytes);
+    prefetch_line(data + i);
     for (int s = 0; s < 4; ++s) {
       const __m128i* words = reinterpret_cast<const __m128i*>(data + i + 16 * s);
       sums[s] = _mm_add_epi64(sums[s], _mm_loadu_si128(words));

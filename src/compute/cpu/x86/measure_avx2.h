@@ -13,8 +13,8 @@ uint64_t read_stream(const uint8_t* data, int64_t bytes) noexcept {
   for (__m256i& sum : sums) sum = _mm256_setzero_si256();
   int64_t i = 0;
   for (; i + 128 <= bytes; i += 128) {
-    prefetch(data + i, kPrefetchBytes);
-    prefetch(data + i, kPrefetchBytes + 64);
+    prefetch_line(data + i);
+    prefetch_line(data + i + 64);
     for (int s = 0; s < 4; ++s) {
       const __m256i* words = reinterpret_cast<const __m256i*>(data + i + 32 * s);
       sums[s] = _mm256_add_epi64(sums[s], _mm256_loadu_si256(words));
