@@ -301,7 +301,7 @@ BITNET_API bitnet_status bitnet_model_get_info(const bitnet_model *model, bitnet
 BITNET_API uint64_t bitnet_model_metadata_count(const bitnet_model *model);
 BITNET_API const char *bitnet_model_metadata_key(const bitnet_model *model, uint64_t index);
 /* A value as text: strings as they are, numbers in decimal, booleans true or false, arrays as JSON, of which at most
- * max_elements are written, then "...". Query-then-fill; terminated, *bytes does not count the terminator but
+ * max_elements are written, then the string "...". Query-then-fill; terminated, *bytes does not count the terminator but
  * capacity must have room for it.  BITNET_E_NOT_FOUND: no such key. Since 0.1. */
 BITNET_API bitnet_status bitnet_model_metadata_text(const bitnet_model *model, const char *key,
                                                     uint64_t max_elements, char *buffer,
@@ -542,19 +542,29 @@ BITNET_API void bitnet_sampler_options_init(bitnet_sampler_options *options);
 
 /* Opens a sampler; NULL options pick greedily.
  *
- * The order: bias, repetition, frequency and presence penalty, top-k, top-p, min-p, temperature, draw. Top-p and min-p
- * work on the probabilities before the temperature.
+ * The stages, in order. "Before" means: larger logit, of equal ones the lower token.
+ *   bias         l = logit + bias
+ *   penalties    of tokens that occur c > 0 times among the last penalty_window accepted:
+ *                l = l > 0 ? l / repeat_penalty : l * repeat_penalty, then
+ *                l = l - (c * frequency_penalty + presence_penalty)
+ *   top-k        the first k are kept
+ *   top-p        the shortest beginning whose probabilities reach top_p of all that top-k kept
+ *   min-p        kept: probability at least min_p times the largest. Both see probabilities before the temperature.
+ *   draw         of the tokens kept, the largest l / temperature + g is picked (the Gumbel-max trick: exactly a draw from
+ *                their softmax)
+ * The draw can be repeated anywhere: token i of draw n gets g = -log(-log u), where u = (2 (2^20 h + m) + 1) / 2^53,
+ * h is word i mod 4 and m the upper 20 bits of word i mod 4 of two blocks of Philox4x32-10 (Salmon et al., 2011) with the
+ * seed as key and the counters {n low, n high, i / 4, 0} and {n low, n high, i / 4, 1}. exp and log are the library's own.
+ * Each accept moves on to the next draw.
  *
- * The draw is documented so that it can be repeated anywhere: token i of draw n gets the uniform number u of the
- * counter-based generator Philox4x32-10 (Salmon et al., 2011) keyed with the seed and counting (n, i); of the tokens kept the one
- * with the largest logit / temperature - log(-log(u)) is picked (the Gumbel-max trick: this is exactly a draw from
- * their softmax). log is computed by the library itself. Each accept moves to the next draw. Since 0.1. */
+ * BITNET_E_ARGUMENT: an option is out of its range or a token is biased twice; the sentence says which. Since 0.1. */
 BITNET_API bitnet_status bitnet_sampler_open(const bitnet_sampler_options *options,
                                              bitnet_sampler **sampler, bitnet_error *why);
 BITNET_API void bitnet_sampler_close(bitnet_sampler *sampler);
 
-/* Picks from logits[0..count), which are not changed. The same call again picks the same: bitnet_sampler_accept is what moves
- * on. BITNET_E_ARGUMENT: a logit is NaN or all are -infinity. Since 0.1. */
+/* Picks from logits[0..count), which are not changed; 1 <= count <= 2^23. The same call again picks the same:
+ * bitnet_sampler_accept is what moves on. A logit of +infinity wins outright. BITNET_E_ARGUMENT: a logit is NaN, all are
+ * -infinity, or a token with a bias is not below count. Since 0.1. */
 BITNET_API bitnet_status bitnet_sample(bitnet_sampler *sampler, const float *logits, uint64_t count,
                                        int32_t *token, bitnet_error *why);
 /* Tells the sampler that this token was taken: it counts for the penalties, and the next pick is a new draw. Since 0.1. */

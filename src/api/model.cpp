@@ -1,6 +1,8 @@
 // Opening models and looking at them.
 #include <cJSON.h>
 
+#include <algorithm>
+
 #include "api/handles.h"
 #include "base/threads.h"
 
@@ -222,9 +224,9 @@ bitnet_status bitnet_model_get_info(const bitnet_model* model, bitnet_model_info
     const LoadedModel& m = *model->loaded;
     const ModelDescription& d = m.description();
     bitnet_model_info i = BITNET_MODEL_INFO_INIT;
-    i.flags = (m.options().strict ? BITNET_MODEL_STRICT : 0u) |
-              (m.options().describe ? BITNET_MODEL_DESCRIBE : 0u) |
-              (m.options().read ? BITNET_MODEL_READ : 0u);
+    if (m.options().strict) i.flags |= BITNET_MODEL_STRICT;
+    if (m.options().describe) i.flags |= BITNET_MODEL_DESCRIBE;
+    if (m.options().read) i.flags |= BITNET_MODEL_READ;
     i.family = model->family.c_str();
     i.name = model->name.c_str();
     i.device = "cpu";

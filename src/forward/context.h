@@ -13,7 +13,7 @@
 #include "base/threads.h"
 #include "bitnet.h"
 #include "forward/cache.h"
-#include "forward/weights.h"
+#include "forward/packed_weights.h"
 
 namespace bitnet {
 

@@ -134,12 +134,8 @@ Status Generator::append(int32_t token) {
 void Generator::end(bitnet_end_reason reason) {
   decoded_.clear();
   decoder_.finish(decoded_);
-  if (stop_.push(decoded_, piece_)) {
-    info_.end = BITNET_END_STOP;
-    return;
-  }
-  stop_.finish(piece_);
-  info_.end = reason;
+  const bool stopped = stop_.push(decoded_, piece_) || stop_.finish(piece_);
+  info_.end = stopped ? BITNET_END_STOP : reason;
 }
 
 }  // namespace bitnet

@@ -8,7 +8,7 @@
 #include "base/status.h"
 #include "file/gguf.h"
 #include "file/map.h"
-#include "forward/weights.h"
+#include "forward/packed_weights.h"
 #include "model/model.h"
 #include "session/chat.h"
 #include "tokens/tokenizer.h"

@@ -1,4 +1,4 @@
-#include "forward/weights.h"
+#include "forward/packed_weights.h"
 
 #include <array>
 #include <atomic>
