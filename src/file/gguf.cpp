@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <limits>
 
 #include "file/load.h"
 #include "file/show.h"
@@ -25,40 +24,8 @@ constexpr uint64_t kSmallestTensor = 8 + 1 + 4 + 8 + 4 + 8;  // name, dims, one 
 constexpr uint64_t kMaxKeyBytes = 65535, kMaxNameBytes = 63;
 constexpr uint64_t kMaxStringBytes = 64 << 20;
 constexpr uint64_t kMaxArrayElements = 1 << 30;
+constexpr uint32_t kTL1 = 38, kTL2In2024 = 39, kTL2In2026 = 42;
 constexpr uint64_t kDefaultAlignment = 32, kSmallestAlignment = 8;
-constexpr uint64_t kI2sBlock = 128, kI2sTail = 32;
-
-// Bytes of a tensor = rows * (row_prefix + shape[0] / block * block_bytes), and for I2_S its own
-// rule. Sources: formats.md 1.2, 1.4; block sizes of ggml-org/ggml src/ggml-common.h.
-struct TypeSize {
-  uint32_t id;
-  const char* name;
-  uint16_t block, block_bytes;
-  uint16_t row_prefix;
-};
-constexpr TypeSize kTypes[] = {
-    {0, "F32", 1, 4, 0},           {1, "F16", 1, 2, 0},         {2, "Q4_0", 32, 18, 0},
-    {3, "Q4_1", 32, 20, 0},        {6, "Q5_0", 32, 22, 0},      {7, "Q5_1", 32, 24, 0},
-    {8, "Q8_0", 32, 34, 0},        {9, "Q8_1", 32, 36, 0},      {10, "Q2_K", 256, 84, 0},
-    {11, "Q3_K", 256, 110, 0},     {12, "Q4_K", 256, 144, 0},   {13, "Q5_K", 256, 176, 0},
-    {14, "Q6_K", 256, 210, 0},     {15, "Q8_K", 256, 292, 0},   {16, "IQ2_XXS", 256, 66, 0},
-    {17, "IQ2_XS", 256, 74, 0},    {18, "IQ3_XXS", 256, 98, 0}, {19, "IQ1_S", 256, 50, 0},
-    {20, "IQ4_NL", 32, 18, 0},     {21, "IQ3_S", 256, 110, 0},  {22, "IQ2_S", 256, 82, 0},
-    {23, "IQ4_XS", 256, 136, 0},   {24, "I8", 1, 1, 0},         {25, "I16", 1, 2, 0},
-    {26, "I32", 1, 4, 0},          {27, "I64", 1, 8, 0},        {28, "F64", 1, 8, 0},
-    {29, "IQ1_M", 256, 56, 0},     {30, "BF16", 1, 2, 0},       {34, "TQ1_0", 256, 54, 0},
-    {35, "TQ2_0", 256, 66, 0},     {36, "I2_S", 1, 0, 0},       {39, "MXFP4", 32, 17, 0},
-    {42, "Q2_0", 64, 18, 0},       {134, "IQ1_BN", 64, 13, 2},  {135, "IQ2_BN", 64, 16, 4},
-    {335, "IQ2_BN_R4", 64, 16, 4},
-};
-constexpr uint32_t kTL1 = 38, kTL2In2024 = 39, kTL2In2026 = 42, kIQ2_BN_R4 = 335;
-
-const TypeSize* find_type(uint32_t id) noexcept {
-  for (const TypeSize& type : kTypes) {
-    if (type.id == id) return &type;
-  }
-  return nullptr;
-}
 
 // Bytes of a scalar; 0 for strings and arrays.
 uint64_t scalar_bytes(ValueType type) noexcept {
@@ -83,13 +50,6 @@ uint64_t scalar_bytes(ValueType type) noexcept {
       return 0;
   }
   return 0;
-}
-
-const char* value_type_name(ValueType type) noexcept {
-  constexpr const char* kNames[] = {"u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
-                                    "bool", "string", "array", "u64", "i64", "f64"};
-  const auto id = static_cast<uint32_t>(type);
-  return id < std::size(kNames) ? kNames[id] : "unknown";
 }
 
 // Takes bytes off the front of the file. Compares with what remains, so no sum can wrap.
@@ -140,10 +100,6 @@ class Cursor {
   uint64_t position_ = 0;  // <= file_.size()
 };
 
-std::string_view string_of(Bytes bytes) noexcept {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 std::string_view name_of(const KeyValue& pair) noexcept {
   return pair.key;
 }
@@ -178,46 +134,7 @@ const Item* find_by_name(const Vec<Item>& items, const Vec<uint32_t>& order,
   return &items[*at];
 }
 
-// Bytes the tensor's data takes, by the rule of its type. Extents are 1 or more, their product fits
-// int64.
-Result<uint64_t> data_bytes(const TensorInfo& t) noexcept {
-  const TypeSize* type = find_type(static_cast<uint32_t>(t.type));
-  if (!type) {
-    return Status::error(BITNET_E_FORMAT,
-                         "tensor %s: type %" PRIu32 " is unknown, so is the size of its data",
-                         shown(t.name).text, static_cast<uint32_t>(t.type));
-  }
-  if (t.type == TensorType::kI2_S) {
-    const uint64_t elements = t.shape[0] * t.rows();
-    if (elements % kI2sBlock != 0) {
-      return Status::error(
-          BITNET_E_FORMAT,
-          "tensor %s: I2_S of shape %s has %" PRIu64 " elements, expected a multiple of %" PRIu64,
-          shown(t.name).text, shown_shape(t.shape, t.dims).text, elements, kI2sBlock);
-    }
-    return elements / 4 + kI2sTail;
-  }
-  if (t.shape[0] % type->block != 0 || (type->id == kIQ2_BN_R4 && t.shape[1] % 4 != 0)) {
-    return Status::error(
-        BITNET_E_FORMAT, "tensor %s: shape %s does not divide into blocks of %s (%u elements)",
-        shown(t.name).text, shown_shape(t.shape, t.dims).text, type->name, type->block);
-  }
-  uint64_t row_bytes, bytes;
-  if (__builtin_mul_overflow(t.shape[0] / type->block, type->block_bytes, &row_bytes) ||
-      __builtin_add_overflow(row_bytes, type->row_prefix, &row_bytes) ||
-      __builtin_mul_overflow(row_bytes, t.rows(), &bytes)) {
-    return Status::error(BITNET_E_FORMAT, "tensor %s: shape %s of %s exceeds 2^64 bytes",
-                         shown(t.name).text, shown_shape(t.shape, t.dims).text, type->name);
-  }
-  return bytes;
-}
-
 }  // namespace
-
-const char* tensor_type_name(TensorType type) noexcept {
-  const TypeSize* known = find_type(static_cast<uint32_t>(type));
-  return known ? known->name : nullptr;
-}
 
 // Fills a Gguf from the first byte to the last, in the order of the file.
 class GgufParser {
@@ -453,7 +370,7 @@ class GgufParser {
 
   Status place(TensorInfo& t, uint64_t start, uint64_t align) {
     BITNET_TRY(refuse_lookup_tables(t));
-    BITNET_LET(const uint64_t bytes, data_bytes(t));
+    BITNET_LET(const uint64_t bytes, tensor_bytes(t));
     if (t.offset % align != 0) {
       return Status::error(BITNET_E_FORMAT,
                            "tensor %s: offset %" PRIu64 ", expected a multiple of %" PRIu64,
@@ -510,141 +427,6 @@ const Value* Gguf::find(std::string_view key) const noexcept {
 
 const TensorInfo* Gguf::find_tensor(std::string_view name) const noexcept {
   return find_by_name(tensors_, tensor_order_, name);
-}
-
-namespace {
-
-Status wrong_type(std::string_view key, const Value& value, const char* expected) noexcept {
-  if (value.type == ValueType::kArray) {
-    return Status::error(BITNET_E_FORMAT, "%s: file has an array of %s, expected %s",
-                         shown(key).text, value_type_name(value.element), expected);
-  }
-  return Status::error(BITNET_E_FORMAT, "%s: file has %s, expected %s", shown(key).text,
-                       value_type_name(value.type), expected);
-}
-
-Result<std::optional<uint64_t>> non_negative(std::string_view key, int64_t number, uint64_t max) {
-  if (number < 0) {
-    return Status::error(BITNET_E_FORMAT, "%s: file has %" PRId64 ", expected 0 to %" PRIu64,
-                         shown(key).text, number, max);
-  }
-  return std::optional<uint64_t>(static_cast<uint64_t>(number));
-}
-
-Result<std::optional<uint64_t>> any_integer(std::string_view key, const Value& value,
-                                            uint64_t max) {
-  const uint8_t* p = value.data.data();
-  switch (value.type) {
-    case ValueType::kU8:
-      return std::optional<uint64_t>(load<uint8_t>(p));
-    case ValueType::kU16:
-      return std::optional<uint64_t>(load<uint16_t>(p));
-    case ValueType::kU32:
-      return std::optional<uint64_t>(load<uint32_t>(p));
-    case ValueType::kU64:
-      return std::optional<uint64_t>(load<uint64_t>(p));
-    case ValueType::kI8:
-      return non_negative(key, load<int8_t>(p), max);
-    case ValueType::kI16:
-      return non_negative(key, load<int16_t>(p), max);
-    case ValueType::kI32:
-      return non_negative(key, load<int32_t>(p), max);
-    case ValueType::kI64:
-      return non_negative(key, load<int64_t>(p), max);
-    default:
-      return wrong_type(key, value, "an integer");
-  }
-}
-
-bool is_array_of(const Value& value, ValueType element) noexcept {
-  return value.type == ValueType::kArray && value.element == element;
-}
-
-}  // namespace
-
-Result<std::optional<uint64_t>> Gguf::integer(std::string_view key, uint64_t max) const {
-  const Value* value = find(key);
-  if (!value) return std::optional<uint64_t>();
-  BITNET_LET(const auto number, any_integer(key, *value, max));
-  if (*number > max) {
-    return Status::error(BITNET_E_FORMAT, "%s: file has %" PRIu64 ", expected 0 to %" PRIu64,
-                         shown(key).text, *number, max);
-  }
-  return number;
-}
-
-Result<std::optional<double>> Gguf::real(std::string_view key) const {
-  const Value* value = find(key);
-  if (!value) return std::optional<double>();
-  if (value->type == ValueType::kF32) {
-    return std::optional<double>(static_cast<double>(load<float>(value->data.data())));
-  }
-  if (value->type == ValueType::kF64) {
-    return std::optional<double>(load<double>(value->data.data()));
-  }
-  return wrong_type(key, *value, "f32 or f64");
-}
-
-Result<std::optional<bool>> Gguf::boolean(std::string_view key) const {
-  const Value* value = find(key);
-  if (!value) return std::optional<bool>();
-  if (value->type != ValueType::kBool) return wrong_type(key, *value, "bool");
-  const uint8_t byte = value->data[0];
-  if (byte > 1) {
-    return Status::error(BITNET_E_FORMAT, "%s: file has a bool of value %u, expected 0 or 1",
-                         shown(key).text, byte);
-  }
-  return std::optional<bool>(byte == 1);
-}
-
-Result<std::optional<std::string_view>> Gguf::text(std::string_view key) const {
-  const Value* value = find(key);
-  if (!value) return std::optional<std::string_view>();
-  if (value->type != ValueType::kString) return wrong_type(key, *value, "a string");
-  return std::optional<std::string_view>(string_of(value->data));
-}
-
-Result<Vec<std::string_view>> Gguf::texts(std::string_view key) const {
-  Vec<std::string_view> texts;
-  const Value* value = find(key);
-  if (!value) return texts;
-  if (!is_array_of(*value, ValueType::kString)) return wrong_type(key, *value, "array of string");
-  texts.reserve(static_cast<size_t>(value->count));
-  Cursor cursor(value->data);
-  for (uint64_t i = 0; i < value->count; ++i) {
-    BITNET_TRY(cursor.text(shown(key).text, kMaxStringBytes, texts.emplace_back()));
-  }
-  return texts;
-}
-
-Result<Vec<float>> Gguf::reals(std::string_view key) const {
-  Vec<float> numbers;
-  const Value* value = find(key);
-  if (!value) return numbers;
-  if (!is_array_of(*value, ValueType::kF32)) return wrong_type(key, *value, "array of f32");
-  numbers.resize(static_cast<size_t>(value->count));
-  if (!numbers.empty()) std::memcpy(numbers.data(), value->data.data(), value->data.size());
-  return numbers;
-}
-
-Result<Vec<int32_t>> Gguf::integers(std::string_view key) const {
-  Vec<int32_t> numbers;
-  const Value* value = find(key);
-  if (!value) return numbers;
-  if (!is_array_of(*value, ValueType::kI32) && !is_array_of(*value, ValueType::kU32)) {
-    return wrong_type(key, *value, "array of i32 or u32");
-  }
-  numbers.resize(static_cast<size_t>(value->count));
-  if (!numbers.empty()) std::memcpy(numbers.data(), value->data.data(), value->data.size());
-  if (value->element == ValueType::kI32) return numbers;
-  for (size_t i = 0; i < numbers.size(); ++i) {
-    if (numbers[i] < 0) {
-      return Status::error(BITNET_E_FORMAT, "%s: element %zu is %" PRIu32 ", expected 0 to %d",
-                           shown(key).text, i, static_cast<uint32_t>(numbers[i]),
-                           std::numeric_limits<int32_t>::max());
-    }
-  }
-  return numbers;
 }
 
 }  // namespace bitnet
