@@ -33,9 +33,11 @@ class Tokenizer {
       std::string_view text) const noexcept;  // id of the token with this exact raw text; -1: none
   std::string_view chat_template() const noexcept;  // Jinja text of the file; empty: none
 
-  // Appends ids to out. parse_special: texts of CONTROL tokens in `text` become those tokens; for
-  // untrusted text leave it off. Bytes that are not UTF-8 are taken one by one: the byte-level
-  // tokenizer encodes each as itself where its byte token exists (so text survives a round trip).
+  // Appends ids to out. add_special: BOS and EOS as the file asks for them, unless the text (with
+  // parse_special) has them there already. parse_special: texts of CONTROL tokens in `text` become
+  // those tokens; for untrusted text leave it off, then no text becomes one. Bytes that are not
+  // UTF-8 are taken one by one: the byte-level tokenizer encodes each as itself where its byte
+  // token exists (so text survives a round trip).
   Status tokenize(std::string_view text, bool add_special, bool parse_special,
                   Vec<int32_t>& out) const;
 
