@@ -46,7 +46,7 @@ FORBIDDEN = {
 }
 # Libraries that a host may find in its process because of us.
 ALLOWED_NEEDS = re.compile(
-    r"(libstdc\+\+|libc\+\+|libm|libgcc_s|libc|libdl|libpthread|libutf8proc|ld-linux[\w-]*)\.so"
+    r"(libstdc\+\+|libc\+\+|libm|libgcc_s|libc|libdl|libpthread|libutf8proc|libcjson|ld-linux[\w-]*)\.so"
 )
 
 failures = 0

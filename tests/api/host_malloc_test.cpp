@@ -131,7 +131,7 @@ int main(int argc, char** argv) {
   const long calls_before = calls;
   std::free(std::malloc(10));
   check(calls == calls_before + 1, "the host's calls still reach its allocator");
-  host = std::string();
+  std::string().swap(host);
   check(strangers == 0, "no block of another allocator is released to the host's");
   check(live == live_before, "nothing of the library stays in the host's allocator");
   std::printf("%ld calls of the host's malloc, %ld live, %ld strangers\n", calls.load(),

@@ -21,18 +21,14 @@ DESTDIR="$scratch/staged" meson install -C "$build" --no-rebuild --quiet
 mv "$scratch/staged" "$scratch/moved"
 tree=$scratch/moved
 
-one() { # one NAME: the only file of that name in the tree
-  found=$(find "$tree" -name "$1" | head -n 1)
-  [ -n "$found" ] || fail "$1 is not installed"
-  echo "$found"
-}
-
-pc=$(one bitnet.pc)
-header=$(one bitnet.h)
-library=$(one "libbitnet.so.$version")
-model=$(one bitnet-nano.gguf)
+pc=$(find "$tree" -name bitnet.pc)
+header=$(find "$tree" -path '*/include/bitnet.h')
+library=$(find "$tree" -name "libbitnet.so.$version")
+model=$(find "$tree" -path '*/share/bitnet/bitnet-nano.gguf')
 program=$(find "$tree" -path '*/bin/bitnet')
-[ -n "$program" ] || fail 'bin/bitnet is not installed'
+for file in "pc $pc" "header $header" "library $library" "model $model" "program $program"; do
+  [ -f "${file#* }" ] || fail "the ${file%% *} is not installed, or not once: ${file#* }"
+done
 [ $status -eq 0 ] || { find "$tree"; exit 1; }
 
 libdir=$(dirname "$library")
