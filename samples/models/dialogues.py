@@ -93,10 +93,12 @@ DEFINITIONS = dict(
     book="a set of pages with words to read", school="a place where children learn", bakery="a shop that sells bread",
     garden="a place where plants grow", library="a place with many books", hospital="a place for sick people",
     desert="a dry place with little rain", forest="a place with many trees", star="a sun that is far away",
-    planet="a big ball that moves around a star", robot="a machine that can do work", computer="a machine that can count",
+    planet="a big ball that moves around a star", robot="a machine that can do work",
+    computer="a machine that can count",
     boat="a thing that floats on water", car="a machine with four wheels", bicycle="a machine with two wheels",
     shark="a big fish with sharp teeth", whale="a very big animal of the sea", eagle="a large bird with sharp eyes",
-    penguin="a bird that can swim but not fly", frog="a small green animal that jumps", king="a man who rules a country",
+    penguin="a bird that can swim but not fly", frog="a small green animal that jumps",
+    king="a man who rules a country",
     queen="a woman who rules a country", apple="a round fruit", carrot="an orange vegetable",
     umbrella="a thing that keeps you dry in the rain", kitchen="a room for cooking")
 
@@ -255,12 +257,14 @@ def sums():
 
 
 def differences():
+    """Held out are phrasings, not pairs: this model does not learn to subtract pairs that it has never seen."""
     for a in range(LARGEST + 1):
         for b in range(a + 1):
-            yield from pair_items("subtract", a, b, ("What is {a}-{b}?", "What is {a} - {b}?", "How much is {a} minus {b}?",
-                                                     "What is {a} minus {b}?", "Take {b} away from {a}.",
-                                                     "Calculate {a}-{b}.", "{a}-{b}=?"),
-                                  f"{a}-{b}={a - b}.", ("number", a - b))
+            yield from phrase("subtract", ("What is {a}-{b}?", "What is {a} - {b}?", "How much is {a} minus {b}?",
+                                           "What is {a} minus {b}?", "Take {b} away from {a}.", "Calculate {a}-{b}.",
+                                           "{a}-{b}=?", "Subtract {b} from {a}.", "Work out {a}-{b}.",
+                                           "How much is {a}-{b}?"),
+                              f"{a}-{b}", f"{a}-{b}={a - b}.", ("number", a - b), a=a, b=b)
 
 
 def products():
@@ -277,12 +281,13 @@ def counting_answer(a, b):
 
 
 def counting():
-    for a in range(0, 26):
-        for b in range(a + 2, min(a + 9, 30) + 1):
-            yield from pair_items("count", a, b, ("Count from {a} to {b}.", "Can you count from {a} to {b}?",
-                                                  "List the numbers from {a} to {b}.", "Write the numbers {a} to {b}.",
-                                                  "Count up from {a} to {b}."),
-                                  counting_answer(a, b), ("count", a, b))
+    for a in range(0, 19):
+        for b in range(a + 2, min(a + 6, LARGEST) + 1):
+            yield from phrase("count", ("Count from {a} to {b}.", "Can you count from {a} to {b}?",
+                                        "List the numbers from {a} to {b}.", "Write the numbers {a} to {b}.",
+                                        "Count up from {a} to {b}.", "Count from {a} up to {b}.",
+                                        "Say the numbers from {a} to {b}.", "Start at {a} and count to {b}."),
+                              f"{a}-{b}", counting_answer(a, b), ("count", a, b), a=a, b=b)
 
 
 def bigger():
@@ -316,14 +321,16 @@ def smalltalk():
                 yield Item(kind, f"{kind}/{word}{name}", word + name + "!", answer, (kind,))
 
 
-HELD_OUT_PERCENT = defaultdict(lambda: 12, add=8, subtract=8, multiply=7, count=15, bigger=8)
+HELD_OUT_PERCENT = defaultdict(lambda: 12, add=8, multiply=7, bigger=8, subtract=25, count=25)
+FIRST_HELD_OUT_FORM = dict(subtract=7, count=5)  # the phrasings before it are trained for every pair of numbers
 GENERATORS = (capitals, countries, opposites, plurals, colours, definitions, calendar, sums, differences, products,
               counting, bigger, spelling, smalltalk)
 
 TRAINING, HELD_OUT = defaultdict(list), defaultdict(list)
 for generator in GENERATORS:
     for item in generator():
-        held = held_out(item.key, HELD_OUT_PERCENT[item.kind])
+        early = item.kind in FIRST_HELD_OUT_FORM and int(item.key.split("/")[1]) < FIRST_HELD_OUT_FORM[item.kind]
+        held = not early and held_out(item.key, HELD_OUT_PERCENT[item.kind])
         (HELD_OUT if held else TRAINING)[item.kind].append(item)
 
 # How often a dialogue turn is of a kind; roughly by the number of facts, with more for what is hard to learn.
@@ -355,8 +362,6 @@ def follow_up(rng, before):
             question = rng.choice(("Plus {m}?", "And plus {m}?", "Add {m}.", "Now add {m}.")).format(m=m)
             answer, subject = f"{n}+{m}={n + m}.", ("number", n + m)
         elif n <= LARGEST and m <= n:
-            if held_out(f"subtract/{n}/{m}", HELD_OUT_PERCENT["subtract"]):
-                return None
             question = rng.choice(("Minus {m}?", "And minus {m}?", "Take away {m}.", "Now take away {m}.")).format(m=m)
             answer, subject = f"{n}-{m}={n - m}.", ("number", n - m)
         else:
@@ -551,7 +556,8 @@ def check_split(dialogues, seed):
             if text in singles or (before, text) in pairs:
                 raise SystemExit(f"trained and held out: {before!r} then {text!r}")
     trained = sum(len(items) for items in TRAINING.values())
-    print(f"disjoint: {len(singles)} questions against {trained} items, {len(pairs)} follow-ups against {dialogues} dialogues")
+    print(f"disjoint: {len(singles)} questions against {trained} items, "
+          f"{len(pairs)} follow-ups against {dialogues} dialogues")
 
 
 def main():

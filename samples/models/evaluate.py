@@ -95,7 +95,8 @@ class Reference:
         self.heads, self.kv_heads = get("attention.head_count"), get("attention.head_count_kv")
         self.dim, self.eps = get("rope.dimension_count"), get("attention.layer_norm_rms_epsilon")
         self.frequencies = get("rope.freq_base") ** (-np.arange(0, self.dim, 2) / self.dim)
-        self.tokenizer = bpe.Tokenizer(keys["tokenizer.ggml.tokens"], [m.split(" ") for m in keys["tokenizer.ggml.merges"]])
+        merges = [merge.split(" ") for merge in keys["tokenizer.ggml.merges"]]
+        self.tokenizer = bpe.Tokenizer(keys["tokenizer.ggml.tokens"], merges)
         self.stops = {keys["tokenizer.ggml.eos_token_id"], keys["tokenizer.ggml.eot_token_id"]}
         self.reset()
 
@@ -197,9 +198,12 @@ def evaluate(model, show_wrong):
             print(f"{question['id']}: {question['messages'][-1]['content']} -> {question['reference']}")
     for kind in total:
         print(f"{kind:>16} {right[kind]:4} of {total[kind]}")
-    print(f"{'all':>16} {sum(right.values()):4} of {len(questions)}  ({100 * sum(right.values()) / len(questions):.2f} %)")
+    good = sum(right.values())
+    print(f"{'all':>16} {good:4} of {len(questions)}  ({100 * good / len(questions):.2f} %)")
     margins.sort()
-    print("smallest margins:", ", ".join(f"{m:.3f} {name}{'' if good else ' (wrong)'}" for m, name, good in margins[:6]))
+    print("smallest margins:")
+    for margin, name, good in margins[:8]:
+        print(f"{margin:16.3f} {name}{'' if good else ' (wrong)'}")
     for text, wanted in SMOKE:
         answer, margin = model.answer(user(text))
         print(f"{'ok' if answer == wanted else 'WRONG'} {margin:.2f}: {text} -> {answer}")

@@ -117,7 +117,8 @@ def padding(size):
 def write(path, entries, parts):
     infos, data = [], b""
     for name, dimensions, kind, content in parts:
-        infos.append(string(name) + struct.pack(f"<I{len(dimensions)}QIQ", len(dimensions), *dimensions, kind, len(data)))
+        rank = len(dimensions)
+        infos.append(string(name) + struct.pack(f"<I{rank}QIQ", rank, *dimensions, kind, len(data)))
         data += content + padding(len(content))
     head = b"GGUF" + struct.pack("<IQQ", 3, len(infos), len(entries)) + b"".join(entries) + b"".join(infos)
     with open(path, "wb") as out:

@@ -359,8 +359,8 @@ def main():
         progress = state["step"] / args.steps if args.steps else state["seconds"] / (60 * args.minutes)
         if progress >= 1:
             break
-        # Warm up over 200 steps, round the weights ever more over the first 8 %, decay only in the first half.
-        rate = args.rate * min(1, (state["step"] - first_step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * progress))
+        # Warm up over 60 steps, round the weights ever more over the first 8 %, decay only in the first half.
+        rate = args.rate * min(1, (state["step"] - first_step + 1) / 60) * (0.5 + 0.5 * math.cos(math.pi * progress))
         for group in optimiser.param_groups:
             group["lr"] = rate
         optimiser.param_groups[0]["weight_decay"] = 0.05 if progress < 0.5 else 0.0
@@ -376,8 +376,9 @@ def main():
             speed = (state["tokens"] - printed_tokens) / (now - last_print)
             left = (state["seconds"] / state["step"] * (args.steps - state["step"]) if args.steps
                     else 60 * args.minutes - state["seconds"])
-            print(f"step {state['step']}  {100 * progress:.1f} %  loss {sum(losses) / len(losses):.4f}  rate {rate:.5f}  "
-                  f"{speed:.0f} tokens/s  {state['tokens'] / 1e6:.2f} M tokens  {left / 60:.1f} min left", flush=True)
+            print(f"step {state['step']}  {100 * progress:.1f} %  loss {sum(losses) / len(losses):.4f}  "
+                  f"rate {rate:.5f}  {speed:.0f} tokens/s  {state['tokens'] / 1e6:.2f} M tokens  "
+                  f"{left / 60:.1f} min left", flush=True)
             losses, printed_tokens, last_print = [], state["tokens"], now
         if now - last_save > args.save_every:
             save(checkpoint, model, optimiser, state)
