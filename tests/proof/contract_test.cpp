@@ -161,6 +161,7 @@ TEST_P(Contract, EveryInstructionSetThreadCountAndSplitGivesTheSameBits) {
 
 TEST_P(Contract, LongSequencesSplitByPagesGiveTheSameBits) {
   const Model model = open_model(GetParam());
+  ASSERT_TRUE(model);
   const size_t context = static_cast<size_t>(info_of(model.get()).context_length);
   const size_t length = std::min<size_t>(context, 1300);  // 21 pages: three groups when split
   const std::vector<int32_t> tokens = some_tokens(model.get(), length, 7);
@@ -179,6 +180,7 @@ TEST_P(Contract, LongSequencesSplitByPagesGiveTheSameBits) {
 
 TEST_P(Contract, SequencesInOneBatchAreAsIfAlone) {
   const Model model = open_model(GetParam());
+  ASSERT_TRUE(model);
   constexpr int32_t kSequences = 5;
   std::vector<std::vector<int32_t>> tokens;
   std::vector<Rows> alone;
@@ -210,6 +212,7 @@ TEST_P(Contract, SequencesInOneBatchAreAsIfAlone) {
 
 TEST_P(Contract, ForksTruncationsAndSavedSequencesChangeNoBit) {
   const Model model = open_model(GetParam());
+  ASSERT_TRUE(model);
   const std::vector<int32_t> tokens = some_tokens(model.get(), 150, 3);
   const Rows expected = logits_of(model.get(), tokens, 2, 128);
   const size_t vocab = expected.size() / tokens.size();
@@ -241,6 +244,7 @@ TEST_P(Contract, ForksTruncationsAndSavedSequencesChangeNoBit) {
 
 TEST_P(Contract, EveryDamagedSavedSequenceIsRefusedAndChangesNothing) {
   const Model model = open_model(GetParam());
+  ASSERT_TRUE(model);
   const std::vector<int32_t> tokens = some_tokens(model.get(), 12, 4);
   const Ctx ctx = open_ctx(model.get(), 1, 32);
   decode(ctx.get(), model.get(), entries_of(tokens, 0, 12));
@@ -263,6 +267,7 @@ TEST_P(Contract, EveryDamagedSavedSequenceIsRefusedAndChangesNothing) {
 
 TEST_P(Contract, HostsThreadsAndFloatModeChangeNoBit) {
   const Model model = open_model(GetParam());
+  ASSERT_TRUE(model);
   const std::vector<int32_t> tokens = some_tokens(model.get(), 40, 5);
   const Rows expected = logits_of(model.get(), tokens, 1, 128);
   bitnet_ctx_options options = BITNET_CTX_OPTIONS_INIT;
@@ -305,6 +310,7 @@ TEST_P(Contract, HostsThreadsAndFloatModeChangeNoBit) {
 
 TEST_P(Contract, ContextsOfOneModelRunSideBySide) {
   const Model model = open_model(GetParam());
+  ASSERT_TRUE(model);
   const std::vector<int32_t> tokens = some_tokens(model.get(), 64, 6);
   const Rows expected = logits_of(model.get(), tokens, 1, 128);
   std::vector<Rows> results(4);
@@ -318,6 +324,7 @@ TEST_P(Contract, ContextsOfOneModelRunSideBySide) {
 
 TEST_P(Contract, FailedBatchesLeaveEverySequenceAsItWas) {
   const Model model = open_model(GetParam());
+  ASSERT_TRUE(model);
   const std::vector<int32_t> tokens = some_tokens(model.get(), 64, 8);
   const Rows expected = logits_of(model.get(), tokens, 1, 128);
   const size_t vocab = expected.size() / tokens.size();
