@@ -19,6 +19,7 @@ import numpy as np
 
 import bpe
 import dialogues
+import exact
 
 SMOKE = (("What is the capital of France?", "The capital of France is Paris."), ("Hello", "Hello! How can I help you?"),
          ("Who are you?", dialogues.I_AM), ("What is 2+3?", "2+3=5."))
@@ -105,8 +106,7 @@ class Reference:
         self.position = 0
 
     def norm(self, x, name):
-        mean = (x.astype(np.float64) ** 2).mean(-1, keepdims=True).astype(np.float32)
-        return x * (1 / np.sqrt(mean + np.float32(self.eps))) * self.tensors[name + ".weight"]
+        return exact.norm(x, self.tensors[name + ".weight"], self.eps)
 
     def linear(self, x, *names):
         """BitLinear: per token x = q / s with q in int8; the sums of q times trit are exact in f32."""
@@ -115,33 +115,25 @@ class Reference:
         results = []
         for name in names:
             trits, scale = self.tensors[name + ".weight"]
-            results.append(q @ trits.T / s * scale)
+            results.append((q @ trits.T) * (scale / s))
         return results if len(results) > 1 else results[0]
-
-    def rotate(self, x):
-        angles = (self.position + np.arange(x.shape[0]))[:, None, None] * self.frequencies
-        cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
-        a, b = np.split(x, 2, -1)
-        return np.concatenate((a * cos - b * sin, a * sin + b * cos), -1)
 
     def attention(self, layer, q, k, v):
         n = len(q)
-        q = self.rotate(q.reshape(n, self.heads, self.dim))
-        k = self.rotate(k.reshape(n, self.kv_heads, self.dim))
-        v = v.reshape(n, self.kv_heads, self.dim)
+        positions = self.position + np.arange(n)
+        angles = positions[:, None, None] * self.frequencies
+        cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+        q = exact.rotate(q.reshape(n, self.heads, self.dim), cos, sin)
+        k = exact.rotate(k.reshape(n, self.kv_heads, self.dim), cos, sin)
+        k, v = (x.reshape(n, self.kv_heads, self.dim).astype(np.float16) for x in (k, v))  # as the cache stores them
         if self.cache[layer] is not None:
             k, v = (np.concatenate(both) for both in zip(self.cache[layer], (k, v)))
         self.cache[layer] = k, v
-        k, v = (np.repeat(x, self.heads // self.kv_heads, 1) for x in (k, v))
-        scores = np.einsum("nhd,mhd->hnm", q, k) / np.float32(self.dim ** 0.5)
-        future = np.arange(len(k)) > (self.position + np.arange(n))[:, None]
-        scores = np.where(future, -np.inf, scores)
-        p = np.exp(scores - scores.max(-1, keepdims=True))
-        p /= p.sum(-1, keepdims=True)
-        return np.einsum("hnm,mhd->nhd", p, v).reshape(n, -1).astype(np.float32)
+        k, v = (np.repeat(x.astype(np.float32), self.heads // self.kv_heads, 1) for x in (k, v))
+        return exact.attend(q, k, v, positions + 1).reshape(n, -1)
 
-    def logits(self, ids):
-        """Reads tokens into the cache; the logits after the last of them."""
+    def logits(self, ids, every=False):
+        """Reads tokens into the cache; the logits after the last of them, or after each."""
         table = self.tensors["token_embd.weight"]
         x = table[ids]
         for layer in range(self.layers):
@@ -150,10 +142,13 @@ class Reference:
             o = self.attention(layer, *self.linear(h, b + "attn_q", b + "attn_k", b + "attn_v"))
             x = x + self.linear(self.norm(o, b + "attn_sub_norm"), b + "attn_output")
             gate, up = self.linear(self.norm(x, b + "ffn_norm"), b + "ffn_gate", b + "ffn_up")
-            u = np.maximum(gate, 0) ** 2 * up
+            gate = np.maximum(gate, np.float32(0))
+            u = gate * gate * up
             x = x + self.linear(self.norm(u, b + "ffn_sub_norm"), b + "ffn_down")
         self.position += len(ids)
-        return table @ self.norm(x[-1:], "output_norm")[0]
+        last = self.norm(x if every else x[-1:], "output_norm")
+        rows = np.stack([exact.dot(table, row) for row in last])
+        return rows if every else rows[0]
 
     def answer(self, messages, limit=160):
         """The greedy answer to a conversation, and the smallest distance between the best two logits on the way."""
