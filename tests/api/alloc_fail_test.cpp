@@ -202,9 +202,49 @@ std::string generate(bitnet_ctx* ctx, int32_t sequence) {
   return text;
 }
 
+// What a program may ask of a model read from its own archive before it loads anything.
+std::string describe(const char* path) {
+  std::FILE* const file = std::fopen(path, "rb");
+  if (!file) return {};
+  std::fseek(file, 0, SEEK_END);
+  bitnet_source source = BITNET_SOURCE_INIT;
+  source.bytes = static_cast<uint64_t>(std::ftell(file));
+  source.user = file;
+  source.read_at = [](void* user, uint64_t offset, void* buffer, uint64_t bytes) {
+    std::FILE* const from = static_cast<std::FILE*>(user);
+    if (std::fseek(from, static_cast<long>(offset), SEEK_SET) != 0) return 1;
+    return std::fread(buffer, 1, bytes, from) == bytes ? 0 : 1;
+  };
+  bitnet_model_options options = BITNET_MODEL_OPTIONS_INIT;
+  options.flags = BITNET_MODEL_DESCRIBE;
+  bitnet_model* const model =
+      open_one<bitnet_model>("model_open_source", [&](bitnet_model** out, bitnet_error* why) {
+        return bitnet_model_open_source(&source, &options, out, why);
+      });
+  std::fclose(file);
+  std::string result;
+  for (uint64_t i = 0; i < bitnet_model_metadata_count(model); ++i) {
+    const char* const key = bitnet_model_metadata_key(model, i);
+    const auto text = fill<char>(
+        "metadata_text", [&](char* to, uint64_t capacity, uint64_t* bytes, bitnet_error* why) {
+          const bitnet_status status =
+              bitnet_model_metadata_text(model, key, 4, to, capacity, bytes, why);
+          if (status == BITNET_E_BUFFER) ++*bytes;  // the terminator needs room, too
+          return status;
+        });
+    append(result, text.data(), text.size());
+  }
+  bitnet_estimate estimate = BITNET_ESTIMATE_INIT;
+  attempt("model_estimate",
+          [&](bitnet_error* why) { return bitnet_model_estimate(model, nullptr, &estimate, why); });
+  append(result, &estimate, 1);
+  bitnet_model_close(model);
+  return result;
+}
+
 // Everything a program may do; returns what it got, to the bit.
 std::string session(const char* path) {
-  std::string result;
+  std::string result = describe(path);
   bitnet_model_options model_options = BITNET_MODEL_OPTIONS_INIT;
   model_options.threads = 2;
   bitnet_model* const model =

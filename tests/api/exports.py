@@ -1,7 +1,7 @@
 """libbitnet.so offers what bitnet.h declares and nothing else, takes nothing from the system that could
-take its host down, and ABI_CHANGELOG.md lists every call.
+take its host down; ABI_CHANGELOG.md lists every call, and structs_test.c checks every public struct.
 
-usage: exports.py HEADER LIBRARY CHANGELOG
+usage: exports.py HEADER LIBRARY CHANGELOG STRUCTS-TEST
 """
 import re
 import subprocess
@@ -107,28 +107,50 @@ def check_dynamic_section(header, library):
         fail("the library asks for an executable stack")
 
 
-def check_changelog(declared, changelog):
+def check_changelog(declared, header, changelog):
     listed = set(re.findall(r"`(bitnet_\w+)`", changelog))
     for name in sorted(declared - listed):
         fail(f"ABI_CHANGELOG.md does not list {name}")
-    return listed
+    for name in sorted(listed):
+        if not re.search(rf"\b{name}\b", header):
+            fail(f"ABI_CHANGELOG.md lists {name}, which bitnet.h does not have")
+
+
+def fields_of_structs(header):
+    """(struct, field) pairs in the order of the header."""
+    code = re.sub(r"/\*.*?\*/", " ", header, flags=re.S)
+    for struct, body in re.findall(r"typedef struct (\w+) \{(.*?)\} \1;", code, flags=re.S):
+        for declaration in filter(None, map(str.strip, body.split(";"))):
+            callback = re.search(r"\(\*(\w+)\)\(", declaration)
+            plain = re.search(r"(\w+)(\[\d+\])?$", declaration)
+            yield struct, (callback or plain).group(1)
+
+
+def check_structs_test(header, structs_test):
+    for macro in re.findall(r"#define (BITNET_\w+_INIT)\b", header):
+        if not re.search(rf"\b{macro}\b", structs_test):
+            fail(f"structs_test.c does not check {macro}")
+    for struct, field in fields_of_structs(header):
+        if not re.search(rf"FIELD\({struct}, {field}, ", structs_test):
+            fail(f"structs_test.c does not check the place of {struct}.{field}")
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 def main():
-    header_path, library, changelog_path = sys.argv[1:4]
-    with open(header_path, encoding="utf-8") as file:
-        header = file.read()
-    with open(changelog_path, encoding="utf-8") as file:
-        changelog = file.read()
+    header_path, library, changelog_path, structs_test_path = sys.argv[1:5]
+    header, changelog = read(header_path), read(changelog_path)
     declared = declared_functions(header)
     if len(declared) < 40:
         fail(f"only {len(declared)} functions were found in {header_path}: is this script out of date?")
     check_exports(declared, library)
     check_imports(library)
     check_dynamic_section(header, library)
-    for name in sorted(check_changelog(declared, changelog)):
-        if not re.search(rf"\b{name}\b", header):
-            fail(f"ABI_CHANGELOG.md lists {name}, which bitnet.h does not have")
+    check_changelog(declared, header, changelog)
+    check_structs_test(header, read(structs_test_path))
     print(f"{len(declared)} calls, {failures} failures")
     return 1 if failures else 0
 
