@@ -9,6 +9,10 @@
 #include <thread>
 #include <vector>
 
+#ifdef HOST_HAS_MIMALLOC
+extern "C" void mi_free(void*) {}
+#endif
+
 namespace bitnet {
 namespace {
 
@@ -23,6 +27,12 @@ size_t resident_bytes() {
   std::ifstream("/proc/self/statm") >> total >> resident;
   return resident * 4096;
 }
+
+#ifdef HOST_HAS_MIMALLOC
+TEST(Allocator, IsTheCLibraryInAHostWithAMimalloc) {
+  EXPECT_STREQ(allocator_name(), "libc");
+}
+#endif
 
 TEST(Allocate, GivesWritableBlocksOfTheAlignmentAskedFor) {
   for (size_t alignment = 1; alignment <= 4096; alignment *= 2) {
