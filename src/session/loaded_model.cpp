@@ -3,6 +3,8 @@
 #include <chrono>
 #include <cstring>
 
+#include "compute/self_check.h"
+
 namespace bitnet {
 namespace {
 
@@ -64,14 +66,9 @@ Result<Ptr<const LoadedModel>> LoadedModel::finish(Ptr<LoadedModel> model, doubl
   return Ptr<const LoadedModel>(model.release());
 }
 
-Status LoadedModel::choose_kernels() {
-  const char* device = options_.device ? options_.device : "auto";
-  if (std::strcmp(device, "auto") != 0 && std::strcmp(device, "cpu") != 0) {
-    return Status::error(BITNET_E_DEVICE, "device \"%s\": this build has \"auto\" and \"cpu\"",
-                         device);
-  }
-  ops_ = select_ops(options_.isa);
-  if (ops_) return {};
+namespace {
+
+Status unusable_isa(const char* isa) {
   String names;
   int count = 0;
   const char* const* usable = usable_isas(&count);
@@ -80,8 +77,33 @@ Status LoadedModel::choose_kernels() {
     names += usable[i];
   }
   return Status::error(BITNET_E_UNSUPPORTED,
-                       "instruction set \"%s\": this build on this processor can run %s",
-                       options_.isa, names.c_str());
+                       "instruction set \"%s\": this build on this processor can run %s", isa,
+                       names.c_str());
+}
+
+}  // namespace
+
+// The best kernels that compute what the reference computes. An instruction set asked for by name,
+// or strict, makes a kernel that does not an error instead of a warning.
+Status LoadedModel::choose_kernels() {
+  const char* device = options_.device ? options_.device : "auto";
+  if (std::strcmp(device, "auto") != 0 && std::strcmp(device, "cpu") != 0) {
+    return Status::error(BITNET_E_DEVICE, "device \"%s\": this build has \"auto\" and \"cpu\"",
+                         device);
+  }
+  if (options_.isa) {
+    ops_ = select_ops(options_.isa);
+    return ops_ ? check_against_reference(*ops_) : unusable_isa(options_.isa);
+  }
+  int count = 0;
+  const char* const* names = usable_isas(&count);
+  for (int i = count - 1; i >= 0; --i) {
+    ops_ = select_ops(names[i]);
+    const Status checked = check_against_reference(*ops_);
+    if (checked.ok() || options_.strict) return checked;
+    options_.log(BITNET_LOG_WARNING, "%s; it is not used", checked.text());
+  }
+  return Status::error(BITNET_E_INTERNAL, "not even the reference kernels agree with themselves");
 }
 
 Status LoadedModel::read() {

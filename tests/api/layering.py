@@ -20,7 +20,8 @@ ARROWS = {
     "compute/cpu": ["compute/*.h", "compute/reference/math.h", "base/*"],
     "forward": ["model/*", "compute/*.h", "base/*"],
     "sample": ["base/*"],
-    "session": ["forward/*", "sample/*", "tokens/*", "model/*", "file/*", "compute/ops.h", "base/*"],
+    "session": ["forward/*", "sample/*", "tokens/*", "model/*", "file/*", "compute/ops.h",
+                "compute/self_check.h", "base/*"],
     "api": ["session/*", "forward/*", "sample/*", "tokens/*", "model/*", "file/*", "compute/ops.h",
             "base/*"],
 }

@@ -1,0 +1,222 @@
+#include "compute/self_check.h"
+
+#include <cstring>
+
+#include "base/memory.h"
+
+namespace bitnet {
+namespace {
+
+constexpr int64_t kCols = 336;  // a block of 256 and a part of one; not a multiple of kColumnPad
+constexpr int64_t kStride = padded_cols(kCols);
+constexpr int64_t kRows = 37;   // two tiles and a part of one
+constexpr int64_t kTokens = 5;
+constexpr int64_t kHeadDim = 48, kQueries = 3, kPositions = 39;
+
+// Fixed numbers that look random: the outputs of a linear congruential generator.
+class Inputs {
+ public:
+  uint32_t bits() noexcept { return (state_ = state_ * 1664525u + 1013904223u) >> 8; }
+  float number() noexcept { return (static_cast<float>(bits() & 0xffff) - 32768.0f) / 4096.0f; }
+  Vec<float> numbers(int64_t n) {
+    Vec<float> v(static_cast<size_t>(n));
+    for (float& f : v) f = number();
+    return v;
+  }
+
+ private:
+  uint32_t state_ = 2402;
+};
+
+// One verb's inputs, and its outputs by one table, all as bytes.
+class Output {
+ public:
+  template <class T>
+  void add(const T* data, int64_t count) {
+    const auto* bytes = reinterpret_cast<const uint8_t*>(data);
+    bytes_.insert(bytes_.end(), bytes, bytes + static_cast<size_t>(count) * sizeof(T));
+  }
+  bool operator==(const Output& other) const noexcept { return bytes_ == other.bytes_; }
+
+ private:
+  Vec<uint8_t> bytes_;
+};
+
+Output run_rmsnorm(const Ops& ops) {
+  Inputs in;
+  const Vec<float> x = in.numbers(kCols), gamma = in.numbers(kCols);
+  Vec<float> y(kCols);
+  ops.rmsnorm(y.data(), x.data(), gamma.data(), kCols, 1e-5f);
+  Output out;
+  out.add(y.data(), kCols);
+  return out;
+}
+
+// Quantized rows of kTokens tokens.
+struct Quantized {
+  Buffer q{kTokens * kStride};
+  float scale[kTokens];
+  int32_t sum[kTokens];
+
+  explicit Quantized(const Ops& ops) {
+    Inputs in;
+    for (int64_t t = 0; t < kTokens; ++t) {
+      const Vec<float> x = in.numbers(kCols);
+      ops.quantize(q.as<int8_t>() + t * kStride, scale + t, sum + t, x.data(), kCols);
+    }
+  }
+};
+
+Output run_quantize(const Ops& ops) {
+  const Quantized quantized(ops);
+  Output out;
+  out.add(quantized.q.data(), kTokens * kStride);
+  out.add(quantized.scale, kTokens);
+  out.add(quantized.sum, kTokens);
+  return out;
+}
+
+// For one token and for several, which have bodies of their own.
+Output run_ternary_matmul(const Ops& ops) {
+  Inputs in;
+  Buffer tiles(static_cast<size_t>(packed_bytes(kRows, kCols)));
+  for (size_t i = 0; i < tiles.bytes(); ++i) {
+    uint8_t codes = 0;
+    for (int p = 0; p < 4; ++p) codes = static_cast<uint8_t>(codes | in.bits() % 3 << 2 * p);
+    tiles.data()[i] = codes;
+  }
+  const Quantized x(reference_ops());
+  const TernaryMatrix w = {tiles.data(), kRows, kCols, 0.75f};
+  Vec<float> y(kTokens * kRows);
+  Output out;
+  for (int64_t tokens : {int64_t{1}, kTokens}) {
+    ops.ternary_matmul(y.data(), kRows, w, 0, kRows, {x.q.as<int8_t>(), kStride, x.scale, x.sum},
+                       tokens);
+    out.add(y.data(), tokens * kRows);
+  }
+  return out;
+}
+
+// A table of bytes read as every type of a dense matrix. Exponents of the f16 scales are cleared to
+// ordinary ones, so that all numbers are finite.
+Output run_dense(const Ops& ops) {
+  constexpr DenseType kTypes[] = {DenseType::kF32,  DenseType::kF16,  DenseType::kBF16,
+                                  DenseType::kQ8_0, DenseType::kQ4_0, DenseType::kQ5_0,
+                                  DenseType::kQ4_K, DenseType::kQ6_K};
+  constexpr int64_t kDenseCols = 512, kDenseRows = 19;
+  Output out;
+  for (DenseType type : kTypes) {
+    Inputs in;
+    const int64_t row_bytes = dense_row_bytes(type, kDenseCols);
+    Vec<uint8_t> data(static_cast<size_t>(kDenseRows * row_bytes));
+    // No byte reaches the exponents of infinities: 0x3b at most, in every type.
+    for (uint8_t& byte : data) byte = static_cast<uint8_t>(in.bits() % 0x3c);
+    const DenseMatrix w = {data.data(), type, kDenseRows, kDenseCols, row_bytes};
+    const Vec<float> x = in.numbers(kTokens * kDenseCols);
+    Vec<float> y(kTokens * kDenseRows), row(kDenseCols);
+    for (int64_t tokens : {int64_t{1}, kTokens}) {
+      ops.dense_matmul(y.data(), kDenseRows, w, 0, kDenseRows, x.data(), kDenseCols, tokens);
+      out.add(y.data(), tokens * kDenseRows);
+    }
+    ops.dense_row(row.data(), w, 7);
+    out.add(row.data(), kDenseCols);
+  }
+  return out;
+}
+
+Output run_rope(const Ops& ops) {
+  Output out;
+  for (RopeStyle style : {RopeStyle::kNeox, RopeStyle::kNorm}) {
+    Inputs in;
+    Vec<float> x = in.numbers(kQueries * kHeadDim);
+    const Vec<float> cosine = in.numbers(kHeadDim / 2), sine = in.numbers(kHeadDim / 2);
+    ops.rope(x.data(), kQueries, kHeadDim, kHeadDim / 2, style, cosine.data(), sine.data());
+    out.add(x.data(), kQueries * kHeadDim);
+  }
+  return out;
+}
+
+Output run_to_half(const Ops& ops) {
+  Inputs in;
+  const Vec<float> x = in.numbers(kCols);
+  Vec<uint16_t> y(kCols);
+  ops.to_half(y.data(), x.data(), kCols);
+  Output out;
+  out.add(y.data(), kCols);
+  return out;
+}
+
+Output run_attention(const Ops& ops) {
+  Inputs in;
+  const Vec<float> q = in.numbers(kQueries * kHeadDim);
+  Vec<uint16_t> k(kPagePositions * kHeadDim), v(kPagePositions * kHeadDim);
+  for (Vec<uint16_t>* page : {&k, &v}) {
+    const Vec<float> numbers = in.numbers(kPagePositions * kHeadDim);
+    reference_ops().to_half(page->data(), numbers.data(), kPagePositions * kHeadDim);
+  }
+  Output out;
+  Vec<float> maximum[2], sum[2], value[2];
+  for (int part : {0, 1}) {
+    maximum[part].resize(kQueries);
+    sum[part].resize(kQueries);
+    value[part].resize(kQueries * kHeadDim);
+    ops.attend_page(maximum[part].data(), sum[part].data(), value[part].data(), q.data(), k.data(),
+                    v.data(), kQueries, kHeadDim, part == 0 ? kPagePositions : kPositions, 0.004f);
+    out.add(maximum[part].data(), kQueries);
+    out.add(sum[part].data(), kQueries);
+    out.add(value[part].data(), kQueries * kHeadDim);
+  }
+  ops.attend_join(maximum[0].data(), sum[0].data(), value[0].data(), maximum[1].data() + 1,
+                  sum[1].data() + 1, value[1].data() + kHeadDim, kHeadDim);
+  out.add(maximum[0].data(), 1);
+  out.add(sum[0].data(), 1);
+  Vec<float> y(kHeadDim);
+  ops.attend_finish(y.data(), sum[0].data(), value[0].data(), kHeadDim);
+  out.add(y.data(), kHeadDim);
+  return out;
+}
+
+Output run_elementwise(const Ops& ops) {
+  Inputs in;
+  const Vec<float> gate = in.numbers(kCols), up = in.numbers(kCols);
+  Vec<float> y(kCols);
+  Output out;
+  ops.relu2_gate(y.data(), gate.data(), up.data(), kCols);
+  out.add(y.data(), kCols);
+  ops.silu_gate(y.data(), gate.data(), up.data(), kCols);
+  out.add(y.data(), kCols);
+  ops.add(y.data(), up.data(), kCols);
+  out.add(y.data(), kCols);
+  ops.scale(y.data(), 0.3f, kCols);
+  out.add(y.data(), kCols);
+  return out;
+}
+
+}  // namespace
+
+Status check_against_reference(const Ops& ops) {
+  struct Check {
+    const char* verb;
+    Output (*run)(const Ops&);
+  };
+  constexpr Check kChecks[] = {
+      {"rmsnorm", run_rmsnorm},
+      {"quantize", run_quantize},
+      {"ternary_matmul", run_ternary_matmul},
+      {"dense_matmul or dense_row", run_dense},
+      {"rope", run_rope},
+      {"to_half", run_to_half},
+      {"attend_page, _join or _finish", run_attention},
+      {"relu2_gate, silu_gate, add or scale", run_elementwise},
+  };
+  for (const Check& check : kChecks) {
+    if (check.run(ops) == check.run(reference_ops())) continue;
+    return Status::error(BITNET_E_INTERNAL,
+                         "kernel %s of \"%s\" does not compute what the reference computes on this "
+                         "machine",
+                         check.verb, ops.name);
+  }
+  return {};
+}
+
+}  // namespace bitnet
