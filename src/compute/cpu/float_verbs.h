@@ -174,24 +174,36 @@ inline void dots(float* y, int64_t y_stride, const Row& row, const float* x, int
   for (int t = 0; t < N; ++t) y[t * y_stride] = sums[t].total();
 }
 
-// The same for block types: decoded 4 blocks at a time, to the stack.
+// The same for block types, unpacked to the stack piece by piece.
 struct EncodedRow {
   const uint8_t* data;
   DenseType type;
+};
+struct UnpackedRow {
+  static constexpr int64_t kBytes = 0;  // nothing to ask for ahead of time
+  const Unpacked& codes;
+  const uint8_t* data = nullptr;
+  Lanes at(int64_t i) const noexcept {
+    const Lanes scaled = multiply(all(codes.step[i / kCodesPerStep]), load_int8(codes.q + i));
+    return subtract(scaled, all(codes.offset[i / kCodesPerStep]));
+  }
+  Lanes part(int64_t i, int64_t) const noexcept {
+    return at(i);
+  }  // never: blocks are of 32 or more
 };
 template <int N>
 inline void dots(float* y, int64_t y_stride, const EncodedRow& row, const float* x,
                  int64_t x_stride, int64_t n) noexcept {
   PairwiseSum sums[N];
-  float decoded[4 * kBlock];
-  const FloatRow decoded_row{reinterpret_cast<const uint8_t*>(decoded)};
-  for (int64_t i = 0; i < n; i += 4 * kBlock) {
-    const int64_t count = at_most(n - i, 4 * kBlock);
-    decode(decoded, row.type, row.data, i, count);
+  Unpacked codes;
+  const UnpackedRow unpacked{codes};
+  for (int64_t i = 0; i < n; i += kUnpacked) {
+    const int64_t count = at_most(n - i, kUnpacked);
+    unpack(codes, row.type, row.data, i, count);
     if constexpr (N == 1) {
-      push_blocks_of_one(sums[0], decoded_row, x + i, count);
+      push_blocks_of_one(sums[0], unpacked, x + i, count);
     } else {
-      push_blocks<N>(sums, decoded_row, x + i, x_stride, count);
+      push_blocks<N>(sums, unpacked, x + i, x_stride, count);
     }
   }
   for (int t = 0; t < N; ++t) y[t * y_stride] = sums[t].total();
@@ -244,8 +256,32 @@ void dense_matmul(float* y, int64_t y_stride, const DenseMatrix& w, int64_t firs
   }
 }
 
+template <class Row>
+inline void store_row(float* y, const Row& row, int64_t n) noexcept {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) store(y + i, row.at(i));
+  if (i < n) store_part(y + i, row.part(i, n - i), n - i);
+}
+
 void dense_row(float* y, const DenseMatrix& w, int64_t row) noexcept {
-  decode(y, w.type, w.data + row * w.row_bytes, 0, w.cols);
+  const uint8_t* data = w.data + row * w.row_bytes;
+  switch (w.type) {
+    case DenseType::kF32:
+      std::memcpy(y, data, static_cast<size_t>(w.cols) * 4);
+      return;
+    case DenseType::kF16:
+      return store_row(y, HalfRow{data}, w.cols);
+    case DenseType::kBF16:
+      return store_row(y, BfloatRow{data}, w.cols);
+    default:
+      break;
+  }
+  Unpacked codes;
+  for (int64_t c = 0; c < w.cols; c += kUnpacked) {
+    const int64_t n = at_most(w.cols - c, kUnpacked);
+    unpack(codes, w.type, data, c, n);
+    store_row(y + c, UnpackedRow{codes}, n);
+  }
 }
 
 void rmsnorm(float* y, const float* x, const float* gamma, int64_t n, float eps) noexcept {

@@ -34,13 +34,12 @@ inline float fused(float a, float b, float c) noexcept {
   // done.
   const double back = sum - product;
   const double lost = (product - (sum - back)) + (addend - back);
-  if (lost < 0 || lost > 0) {
-    int64_t bits;
-    std::memcpy(&bits, &sum, sizeof bits);
-    bits -= (lost < 0) != (sum < 0);  // rounded away from zero: one step back
-    bits |= 1;
-    std::memcpy(&sum, &bits, sizeof bits);
-  }
+  const int64_t inexact = (lost < 0) | (lost > 0);
+  const int64_t away = (lost < 0) != (sum < 0);  // rounded away from zero: one step back
+  int64_t bits;
+  std::memcpy(&bits, &sum, sizeof bits);
+  bits = (bits - (inexact & away)) | inexact;
+  std::memcpy(&sum, &bits, sizeof bits);
   return static_cast<float>(sum);
 #endif
 }

@@ -86,6 +86,25 @@ void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t 
   }
 }
 
+// Elements [first, first + n) of a stored row, n <= kBlock.
+void decode(float* y, DenseType type, const uint8_t* row, int64_t first, int64_t n) noexcept {
+  switch (type) {
+    case DenseType::kF32:
+      return decode_f32(y, row + 4 * first, n);
+    case DenseType::kF16:
+      return decode_f16(y, row + 2 * first, n);
+    case DenseType::kBF16:
+      return decode_bf16(y, row + 2 * first, n);
+    default:
+      break;
+  }
+  Unpacked u;
+  unpack(u, type, row, first, n);
+  for (int64_t i = 0; i < n; ++i) {
+    y[i] = u.step[i / kCodesPerStep] * static_cast<float>(u.q[i]) - u.offset[i / kCodesPerStep];
+  }
+}
+
 void dense_matmul(float* y, int64_t y_stride, const DenseMatrix& w, int64_t first_row,
                   int64_t last_row, const float* x, int64_t x_stride, int64_t tokens) noexcept {
   for (int64_t r = first_row; r < last_row; ++r) {
@@ -104,7 +123,9 @@ void dense_matmul(float* y, int64_t y_stride, const DenseMatrix& w, int64_t firs
 }
 
 void dense_row(float* y, const DenseMatrix& w, int64_t row) noexcept {
-  decode(y, w.type, w.data + row * w.row_bytes, 0, w.cols);
+  for (int64_t c = 0; c < w.cols; c += kBlock) {
+    decode(y + c, w.type, w.data + row * w.row_bytes, c, at_most(w.cols - c, kBlock));
+  }
 }
 
 void rope(float* x, int64_t heads, int64_t head_dim, int64_t pairs, RopeStyle style,

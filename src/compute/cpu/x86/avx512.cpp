@@ -152,9 +152,12 @@ uint64_t read_stream(const uint8_t* data, int64_t bytes) noexcept {
       sums[s] = _mm512_add_epi64(sums[s], _mm512_loadu_si512(data + i + 64 * s));
     }
   }
-  const __m512i both =
-      _mm512_add_epi64(_mm512_add_epi64(sums[0], sums[1]), _mm512_add_epi64(sums[2], sums[3]));
-  return static_cast<uint64_t>(_mm512_reduce_add_epi64(both)) + sum_words(data + i, bytes - i);
+  uint64_t words[8];
+  _mm512_storeu_si512(words, _mm512_add_epi64(_mm512_add_epi64(sums[0], sums[1]),
+                                              _mm512_add_epi64(sums[2], sums[3])));
+  uint64_t sum = sum_words(data + i, bytes - i);
+  for (uint64_t word : words) sum += word;
+  return sum;
 }
 
 uint64_t int8_multiply_adds(uint64_t count) noexcept {

@@ -59,6 +59,11 @@ inline Lanes load_bfloat_part(const void* p, int64_t n) noexcept {
   std::memcpy(whole, p, static_cast<size_t>(n) * 2);
   return load_bfloat(whole);
 }
+inline Lanes load_int8(const int8_t* p) noexcept {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
+          _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(bytes, bytes)))};
+}
 inline void store_half(uint16_t* p, Lanes a) noexcept {
   __m128i* q = reinterpret_cast<__m128i*>(p);
   _mm_storeu_si128(q, _mm256_cvtps_ph(a.low, _MM_FROUND_TO_NEAREST_INT));

@@ -60,6 +60,16 @@ inline Lanes load_bfloat_part(const void* p, int64_t n) noexcept {
 inline Lanes load_bfloat(const void* p) noexcept {
   return load_bfloat_part(p, 16);
 }
+inline Lanes load_int8(const int8_t* p) noexcept {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  const __m128i signs = _mm_cmplt_epi8(bytes, _mm_setzero_si128());
+  const __m128i words[2] = {_mm_unpacklo_epi8(bytes, signs), _mm_unpackhi_epi8(bytes, signs)};
+  return each([&](int i) {
+    const __m128i word = words[i / 2];
+    const __m128i twice = i % 2 ? _mm_unpackhi_epi16(word, word) : _mm_unpacklo_epi16(word, word);
+    return _mm_cvtepi32_ps(_mm_srai_epi32(twice, 16));
+  });
+}
 inline void store_half(uint16_t* p, Lanes a) noexcept {
   float whole[16];
   store(whole, a);
