@@ -35,7 +35,8 @@ std::string help() {
     text += format("  %-12s%s\n", command.name.data(), command.purpose);
   }
   text +=
-      "\nbitnet COMMAND --help tells more. bitnet --version prints the version.\n\n"
+      "\nbitnet COMMAND --help tells more. bitnet --version prints the version.\n"
+      "The exit status is 0, 1 when something failed, 2 for a wrong command line.\n\n"
       "examples:\n"
       "  bitnet chat What is the capital of France?\n"
       "  bitnet run -m model.gguf -p 'Once upon a time' -n 64\n\n"

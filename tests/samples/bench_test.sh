@@ -2,11 +2,11 @@
 . "$(dirname "$0")/check.sh"
 
 positive() {
-  awk -v value="$(json "$out" "$1")" 'BEGIN { exit !(value > 0) }' || fail "$last: $1 is not above 0"
+  awk -v value="$(json "$out" "$1")" 'BEGIN { exit !(value + 0 > 0) }' || fail "$last: $1 is not above 0"
 }
 ordered() {
   awk -v min="$(json "$out" "$1.min")" -v median="$(json "$out" "$1.median")" -v max="$(json "$out" "$1.max")" \
-    'BEGIN { exit !(0 < min && min <= median && median <= max) }' || fail "$last: $1 is not in order"
+    'BEGIN { exit !(0 < min + 0 && min + 0 <= median + 0 && median + 0 <= max + 0) }' || fail "$last: $1 is not in order"
 }
 
 status 0 "$BITNET" bench -p 32 -n 8 -t 1,2 -r 3 --json

@@ -83,5 +83,8 @@ refused 1 'bitnet: ' "$BITNET" chat --ctx 128 "$long"
 
 # Failures.
 refused 1 no-such-template "$BITNET" chat --template no-such-template hello
+"$MAKE_MODEL" -o "$work/mute.gguf" --family bitnet --shape tiny >/dev/null 2>&1
+refused 1 template "$BITNET" chat -m "$work/mute.gguf" hello
+refused 1 template "$BITNET" chat -m "$work/mute.gguf" </dev/null
 refused 1 no-such-file.gguf "$BITNET" chat -m "$work/no-such-file.gguf" hello
 finish

@@ -27,7 +27,7 @@ while [ "$i" -lt "$tensors" ]; do
   sum=$((sum + $(number tensors.$i.bytes)))
   i=$((i + 1))
 done
-[ "$tensors" -gt 0 ] && [ "$sum" -gt 0 ] && [ "$sum" -lt "$(number file_bytes)" ] ||
+{ [ "$tensors" -gt 0 ] && [ "$sum" -gt 0 ] && [ "$sum" -lt "$(number file_bytes)" ]; } ||
   fail "$tensors tensors of $sum bytes in a file of $(number file_bytes)"
 by_type=0
 for type in I2_S TQ1_0 TQ2_0 F32 F16 BF16 Q8_0 Q6_K Q5_0 Q4_0 Q4_K; do
