@@ -18,6 +18,7 @@ void __libc_free(void* block);
 namespace {
 
 std::atomic<long> calls{0}, live{0}, strangers{0};
+std::atomic<long> failing_call{0};  // this many calls from now, one fails; 0: none
 
 struct alignas(16) Mark {
   size_t bytes;
@@ -35,6 +36,7 @@ extern "C" {
 
 void* malloc(size_t bytes) noexcept {
   ++calls;
+  if (failing_call > 0 && --failing_call == 0) return nullptr;
   Mark* const mark = static_cast<Mark*>(__libc_malloc(bytes + sizeof(Mark)));
   if (!mark) return nullptr;
   ++live;
@@ -75,6 +77,7 @@ void* realloc(void* old, size_t bytes) noexcept {
 namespace {
 
 int failures = 0;
+char last_reason[512];
 
 void check(bool holds, const char* promise) {
   if (holds) return;
@@ -82,48 +85,73 @@ void check(bool holds, const char* promise) {
   ++failures;
 }
 
-void use_the_library(const char* path) {
+// Opens a model, generates, asks for a receipt, fails on purpose, closes all. The first failure
+// ends it, and is what it returns.
+bitnet_status use_the_library(const char* path) {
   bitnet_error why = BITNET_ERROR_INIT;
   bitnet_model* model = nullptr;
   bitnet_ctx* ctx = nullptr;
   bitnet_generator* generator = nullptr;
+  bitnet_ctx_options ctx_options = BITNET_CTX_OPTIONS_INIT;
+  ctx_options.threads = 2;
   bitnet_generate_options options = BITNET_GENERATE_OPTIONS_INIT;
   options.prompt = "Hello";
   options.max_tokens = 8;
-  if (bitnet_model_open(path, nullptr, &model, &why) ||
-      bitnet_ctx_open(model, nullptr, &ctx, &why) ||
-      bitnet_generate_open(ctx, &options, &generator, &why)) {
-    std::printf("%s\n", why.message);
-    check(false, "a model opens and generates");
-    return;
-  }
+  bitnet_status status = bitnet_model_open(path, nullptr, &model, &why);
+  if (!status) status = bitnet_ctx_open(model, &ctx_options, &ctx, &why);
+  if (!status) status = bitnet_generate_open(ctx, &options, &generator, &why);
   const char* piece;
-  uint64_t bytes;
-  while (bitnet_generate_next(generator, &piece, &bytes, &why) == BITNET_OK) {
+  uint64_t bytes = 0;
+  while (!status) status = bitnet_generate_next(generator, &piece, &bytes, &why);
+  if (status == BITNET_DONE) status = bitnet_ctx_receipt(ctx, nullptr, 0, &bytes, &why);
+  if (status == BITNET_E_BUFFER) {
+    bitnet_model* none = nullptr;  // exceptions and sentences are memory, too
+    status = bitnet_model_open("/nonexistent", nullptr, &none, &why);
+    check(status == BITNET_E_IO || status == BITNET_E_MEMORY, "a missing file is reported");
+    if (status == BITNET_E_IO) status = BITNET_OK;
   }
-  check(why.status == BITNET_OK, why.message);
-  // A call that fails: its exceptions and sentences are memory too.
-  bitnet_model* none = nullptr;
-  check(bitnet_model_open("/nonexistent", nullptr, &none, &why) == BITNET_E_IO,
-        "a missing file is reported");
+  if (status) std::snprintf(last_reason, sizeof last_reason, "%s", why.message);
   bitnet_generate_close(generator);
   bitnet_ctx_close(ctx);
   bitnet_model_close(model);
+  return status;
+}
+
+// Each call of the host's malloc fails in turn: the library reports it or does without.
+void fail_each_call(const char* path) {
+  const long before = calls;
+  use_the_library(path);
+  const long total = calls - before;
+  for (long nth = 1; nth <= total; ++nth) {
+    failing_call = nth;
+    const bitnet_status status = use_the_library(path);
+    failing_call = 0;
+    if (status != BITNET_OK && status != BITNET_E_MEMORY) {
+      std::printf("call %ld of %ld fails: %s: %s\n", nth, total, bitnet_status_name(status),
+                  last_reason);
+      check(false, "the host's malloc failing is BITNET_E_MEMORY or nothing");
+    }
+  }
+  check(use_the_library(path) == BITNET_OK, "all is well again afterwards");
+  std::printf("%ld calls failed in turn\n", total);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc < 2) return 2;
+  std::setvbuf(stdout, nullptr, _IONBF, 0);  // printf shall not allocate
   void* const malloc_before = dlsym(RTLD_DEFAULT, "malloc");
   void* const new_before = dlsym(RTLD_DEFAULT, "_Znwm");
   check(malloc_before == reinterpret_cast<void*>(&malloc), "the host's malloc is in force");
 
-  use_the_library(argv[1]);  // the first use opens what is opened once
+  check(use_the_library(argv[1]) == BITNET_OK,
+        "a model opens and generates");  // opens what is opened once
   const long live_before = live;
   std::string host = "a block of the host's, allocated before";
   host.resize(1000);
-  use_the_library(argv[1]);
+  check(use_the_library(argv[1]) == BITNET_OK, "and does so again");
+  fail_each_call(argv[1]);
   host.resize(100000);
 
   check(dlsym(RTLD_DEFAULT, "malloc") == malloc_before, "malloc is still the host's");
