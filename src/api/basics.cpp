@@ -33,30 +33,45 @@ uint32_t bitnet_abi_version(void) {
 
 const char* bitnet_status_name(bitnet_status status) {
   switch (status) {
-    case BITNET_OK: return "BITNET_OK";
-    case BITNET_DONE: return "BITNET_DONE";
-    case BITNET_E_ARGUMENT: return "BITNET_E_ARGUMENT";
-    case BITNET_E_STATE: return "BITNET_E_STATE";
-    case BITNET_E_MEMORY: return "BITNET_E_MEMORY";
-    case BITNET_E_IO: return "BITNET_E_IO";
-    case BITNET_E_FORMAT: return "BITNET_E_FORMAT";
-    case BITNET_E_UNSUPPORTED: return "BITNET_E_UNSUPPORTED";
-    case BITNET_E_CONTEXT_FULL: return "BITNET_E_CONTEXT_FULL";
-    case BITNET_E_CANCELLED: return "BITNET_E_CANCELLED";
-    case BITNET_E_BUFFER: return "BITNET_E_BUFFER";
-    case BITNET_E_NOT_FOUND: return "BITNET_E_NOT_FOUND";
-    case BITNET_E_DEVICE: return "BITNET_E_DEVICE";
-    case BITNET_E_INTERNAL: return "BITNET_E_INTERNAL";
-    case BITNET_STATUS_INT32: break;
+    case BITNET_OK:
+      return "BITNET_OK";
+    case BITNET_DONE:
+      return "BITNET_DONE";
+    case BITNET_E_ARGUMENT:
+      return "BITNET_E_ARGUMENT";
+    case BITNET_E_STATE:
+      return "BITNET_E_STATE";
+    case BITNET_E_MEMORY:
+      return "BITNET_E_MEMORY";
+    case BITNET_E_IO:
+      return "BITNET_E_IO";
+    case BITNET_E_FORMAT:
+      return "BITNET_E_FORMAT";
+    case BITNET_E_UNSUPPORTED:
+      return "BITNET_E_UNSUPPORTED";
+    case BITNET_E_CONTEXT_FULL:
+      return "BITNET_E_CONTEXT_FULL";
+    case BITNET_E_CANCELLED:
+      return "BITNET_E_CANCELLED";
+    case BITNET_E_BUFFER:
+      return "BITNET_E_BUFFER";
+    case BITNET_E_NOT_FOUND:
+      return "BITNET_E_NOT_FOUND";
+    case BITNET_E_DEVICE:
+      return "BITNET_E_DEVICE";
+    case BITNET_E_INTERNAL:
+      return "BITNET_E_INTERNAL";
+    case BITNET_STATUS_INT32:
+      break;
   }
   return "unknown status";
 }
 
-#define BITNET_DEFINE_INIT(type, macro)       \
-  void type##_init(type* object) {            \
-    if (!object) return;                      \
-    static const type initial = macro;        \
-    *object = initial;                        \
+#define BITNET_DEFINE_INIT(type, macro) \
+  void type##_init(type* object) {      \
+    if (!object) return;                \
+    static const type initial = macro;  \
+    *object = initial;                  \
   }
 
 BITNET_DEFINE_INIT(bitnet_error, BITNET_ERROR_INIT)

@@ -156,8 +156,8 @@ bitnet_status bitnet_ctx_save(const bitnet_ctx* ctx, int32_t sequence, void* buf
     BITNET_REQUIRE(bytes, "bytes is NULL");
     BITNET_TRY(check_sequence(ctx, sequence));
     return save_sequence(ctx->context->cache(), ctx->context->weights().model.hyper,
-                         ctx->model->loaded->fingerprint(), sequence,
-                         static_cast<uint8_t*>(buffer), capacity, bytes);
+                         ctx->model->loaded->fingerprint(), sequence, static_cast<uint8_t*>(buffer),
+                         capacity, bytes);
   });
 }
 

@@ -27,8 +27,7 @@ Status sampling_of(const bitnet_sampler_options* from, Vec<LogitBias>& bias, Sam
   return {};
 }
 
-Status prompt_of(const bitnet_ctx* ctx, const bitnet_generate_options& o,
-                 Generator::Options* to) {
+Status prompt_of(const bitnet_ctx* ctx, const bitnet_generate_options& o, Generator::Options* to) {
   const int given = (o.prompt != nullptr) + (o.messages != nullptr) + (o.tokens != nullptr);
   if (given != 1) {
     return Status::error(BITNET_E_ARGUMENT,
@@ -135,8 +134,8 @@ bitnet_status bitnet_generate_open(bitnet_ctx* ctx, const bitnet_generate_option
   });
 }
 
-bitnet_status bitnet_generate_next(bitnet_generator* generator, const char** piece,
-                                   uint64_t* bytes, bitnet_error* why) {
+bitnet_status bitnet_generate_next(bitnet_generator* generator, const char** piece, uint64_t* bytes,
+                                   bitnet_error* why) {
   bool over = false;
   const bitnet_status status = guarded(why, [&]() -> Status {
     BITNET_REQUIRE(generator, "generator is NULL");

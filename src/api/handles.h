@@ -63,7 +63,8 @@ namespace bitnet {
 
 void report(const Status& status, bitnet_error* why) noexcept;
 
-// Runs a call's body: the one place where exceptions end and where a host's float mode is set aside.
+// Runs a call's body: the one place where exceptions end and where a host's float mode is set
+// aside.
 template <class Body>
 bitnet_status guarded(bitnet_error* why, Body&& body) noexcept {
   PlainFloatMode mode;
@@ -87,8 +88,8 @@ inline Status argument_error(const char* what) noexcept {
   if (!(condition)) return ::bitnet::argument_error(text)
 
 // Size of each public struct in 0.1, the smallest a caller may pass: all of them, so far.
-// Copies the caller's options over the defaults. A caller built with a newer header may pass a larger
-// struct: fine as long as what we do not know is zero.
+// Copies the caller's options over the defaults. A caller built with a newer header may pass a
+// larger struct: fine as long as what we do not know is zero.
 template <class T>
 Status read_options(const T* from, T* to, const char* name) noexcept {
   if (!from) return {};
@@ -101,10 +102,11 @@ Status read_options(const T* from, T* to, const char* name) noexcept {
   const auto* bytes = reinterpret_cast<const unsigned char*>(from);
   for (uint32_t i = sizeof(T); i < from->size; ++i) {
     if (bytes[i] != 0) {
-      return Status::error(BITNET_E_UNSUPPORTED,
-                           "%s has %u bytes and sets one beyond the %zu this library knows: it needs "
-                           "a newer libbitnet",
-                           name, from->size, sizeof(T));
+      return Status::error(
+          BITNET_E_UNSUPPORTED,
+          "%s has %u bytes and sets one beyond the %zu this library knows: it needs "
+          "a newer libbitnet",
+          name, from->size, sizeof(T));
     }
   }
   *to = *from;

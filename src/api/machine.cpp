@@ -35,7 +35,8 @@ double measure_stream(const Ops& ops, ThreadPool& pool) {
   };
   pool.run([&](int worker) {  // first touched by the thread that reads it
     const Share part = part_of(worker);
-    std::memset(memory.data() + part.first, worker + 1, static_cast<size_t>(part.last - part.first));
+    std::memset(memory.data() + part.first, worker + 1,
+                static_cast<size_t>(part.last - part.first));
   });
   return best_rate([&] {
     pool.run([&](int worker) {
@@ -51,9 +52,8 @@ double measure_int8(const Ops& ops, ThreadPool& pool) {
   constexpr uint64_t kCount = uint64_t{4} << 30;
   Vec<uint64_t> done(static_cast<size_t>(pool.size()));
   return best_rate([&] {
-    pool.run([&](int worker) {
-      done[static_cast<size_t>(worker)] = ops.int8_multiply_adds(kCount);
-    });
+    pool.run(
+        [&](int worker) { done[static_cast<size_t>(worker)] = ops.int8_multiply_adds(kCount); });
     double sum = 0;
     for (uint64_t d : done) sum += static_cast<double>(d);
     return sum;

@@ -76,7 +76,8 @@ bitnet_status open_model(const bitnet_model_options* options, bitnet_model** mod
   });
 }
 
-// ---- Metadata values as text ---------------------------------------------------------------------
+// ---- Metadata values as text
+// ---------------------------------------------------------------------
 
 template <class T>
 T read_as(const uint8_t* data) noexcept {
@@ -89,16 +90,21 @@ size_t scalar_bytes(ValueType type) noexcept {
   switch (type) {
     case ValueType::kU8:
     case ValueType::kI8:
-    case ValueType::kBool: return 1;
+    case ValueType::kBool:
+      return 1;
     case ValueType::kU16:
-    case ValueType::kI16: return 2;
+    case ValueType::kI16:
+      return 2;
     case ValueType::kU32:
     case ValueType::kI32:
-    case ValueType::kF32: return 4;
+    case ValueType::kF32:
+      return 4;
     case ValueType::kU64:
     case ValueType::kI64:
-    case ValueType::kF64: return 8;
-    default: return 0;
+    case ValueType::kF64:
+      return 8;
+    default:
+      return 0;
   }
 }
 
@@ -111,20 +117,41 @@ void append_scalar(ValueType type, const uint8_t* data, String& out) {
     std::snprintf(text, sizeof text, "%lld", static_cast<long long>(v));
   };
   switch (type) {
-    case ValueType::kU8: print_unsigned(read_as<uint8_t>(data)); break;
-    case ValueType::kU16: print_unsigned(read_as<uint16_t>(data)); break;
-    case ValueType::kU32: print_unsigned(read_as<uint32_t>(data)); break;
-    case ValueType::kU64: print_unsigned(read_as<uint64_t>(data)); break;
-    case ValueType::kI8: print_signed(read_as<int8_t>(data)); break;
-    case ValueType::kI16: print_signed(read_as<int16_t>(data)); break;
-    case ValueType::kI32: print_signed(read_as<int32_t>(data)); break;
-    case ValueType::kI64: print_signed(read_as<int64_t>(data)); break;
+    case ValueType::kU8:
+      print_unsigned(read_as<uint8_t>(data));
+      break;
+    case ValueType::kU16:
+      print_unsigned(read_as<uint16_t>(data));
+      break;
+    case ValueType::kU32:
+      print_unsigned(read_as<uint32_t>(data));
+      break;
+    case ValueType::kU64:
+      print_unsigned(read_as<uint64_t>(data));
+      break;
+    case ValueType::kI8:
+      print_signed(read_as<int8_t>(data));
+      break;
+    case ValueType::kI16:
+      print_signed(read_as<int16_t>(data));
+      break;
+    case ValueType::kI32:
+      print_signed(read_as<int32_t>(data));
+      break;
+    case ValueType::kI64:
+      print_signed(read_as<int64_t>(data));
+      break;
     case ValueType::kF32:
       std::snprintf(text, sizeof text, "%.9g", static_cast<double>(read_as<float>(data)));
       break;
-    case ValueType::kF64: std::snprintf(text, sizeof text, "%.17g", read_as<double>(data)); break;
-    case ValueType::kBool: out += data[0] ? "true" : "false"; return;
-    default: return;
+    case ValueType::kF64:
+      std::snprintf(text, sizeof text, "%.17g", read_as<double>(data));
+      break;
+    case ValueType::kBool:
+      out += data[0] ? "true" : "false";
+      return;
+    default:
+      return;
   }
   out += text;
 }
@@ -192,12 +219,11 @@ bitnet_status bitnet_model_open(const char* path, const bitnet_model_options* op
 bitnet_status bitnet_model_open_memory(const void* data, uint64_t bytes,
                                        const bitnet_model_options* options, bitnet_model** model,
                                        bitnet_error* why) {
-  return open_model(options, model, why,
-                    [&](const LoadedModel::Options& how) -> Result<Ptr<const LoadedModel>> {
-                      BITNET_REQUIRE(data, "data is NULL");
-                      return LoadedModel::open_bytes({static_cast<const uint8_t*>(data), bytes},
-                                                     how);
-                    });
+  return open_model(
+      options, model, why, [&](const LoadedModel::Options& how) -> Result<Ptr<const LoadedModel>> {
+        BITNET_REQUIRE(data, "data is NULL");
+        return LoadedModel::open_bytes({static_cast<const uint8_t*>(data), bytes}, how);
+      });
 }
 
 bitnet_status bitnet_model_open_source(const bitnet_source* source,
@@ -271,7 +297,8 @@ bitnet_status bitnet_model_metadata_text(const bitnet_model* model, const char* 
     BITNET_REQUIRE(key, "key is NULL");
     BITNET_REQUIRE(bytes, "bytes is NULL");
     const Value* value = model->loaded->file().find(key);
-    if (!value) return Status::error(BITNET_E_NOT_FOUND, "the file has no metadata key \"%s\"", key);
+    if (!value)
+      return Status::error(BITNET_E_NOT_FOUND, "the file has no metadata key \"%s\"", key);
     const String text = text_of(*value, max_elements);
     // The terminator is copied with the text but not counted.
     Status status = fill(std::span<const char>(text.c_str(), text.size() + 1), buffer, capacity,

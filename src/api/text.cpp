@@ -6,7 +6,8 @@ using namespace bitnet;
 namespace {
 
 Status check_flags(uint32_t flags, uint32_t known) noexcept {
-  if (flags & ~known) return Status::error(BITNET_E_ARGUMENT, "flags 0x%x is not allowed here", flags);
+  if (flags & ~known)
+    return Status::error(BITNET_E_ARGUMENT, "flags 0x%x is not allowed here", flags);
   return {};
 }
 

@@ -63,10 +63,10 @@ class [[nodiscard]] Result {
 #define BITNET_CONCAT(a, b) BITNET_CONCAT_(a, b)
 
 // BITNET_TRY(call()): passes a failed Status on to the caller.
-#define BITNET_TRY(expression)                                         \
-  do {                                                                 \
-    ::bitnet::Status bitnet_try_status = (expression);                 \
-    if (!bitnet_try_status.ok()) return bitnet_try_status;             \
+#define BITNET_TRY(expression)                             \
+  do {                                                     \
+    ::bitnet::Status bitnet_try_status = (expression);     \
+    if (!bitnet_try_status.ok()) return bitnet_try_status; \
   } while (0)
 
 // BITNET_LET(auto x, call()): x is the value of a Result, or its Status is passed on.

@@ -9,7 +9,7 @@ namespace {
 
 constexpr int64_t kCols = 336;  // a block of 256 and a part of one; not a multiple of kColumnPad
 constexpr int64_t kStride = padded_cols(kCols);
-constexpr int64_t kRows = 37;   // two tiles and a part of one
+constexpr int64_t kRows = 37;  // two tiles and a part of one
 constexpr int64_t kTokens = 5;
 constexpr int64_t kHeadDim = 48, kQueries = 3, kPositions = 39;
 

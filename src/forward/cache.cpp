@@ -47,8 +47,8 @@ int64_t KvCache::pages_needed(int64_t sequence, int64_t count) const noexcept {
   const Sequence& s = at(sequence);
   const int64_t length = static_cast<int64_t>(s.tokens.size());
   const int64_t more = pages_of(length + count) - static_cast<int64_t>(s.pages.size());
-  const bool copies = count > 0 && length % kPagePositions != 0 &&
-                      users_[static_cast<size_t>(s.pages.back())] > 1;
+  const bool copies =
+      count > 0 && length % kPagePositions != 0 && users_[static_cast<size_t>(s.pages.back())] > 1;
   return more + (copies ? 1 : 0);
 }
 
@@ -97,8 +97,8 @@ void KvCache::fork(int64_t from, int64_t to) {
 uint64_t KvCache::match(int64_t sequence, std::span<const int32_t> wanted) const noexcept {
   const std::span<const int32_t> held = tokens(sequence);
   const ptrdiff_t n = static_cast<ptrdiff_t>(std::min(held.size(), wanted.size()));
-  return static_cast<uint64_t>(
-      std::mismatch(held.begin(), held.begin() + n, wanted.begin()).first - held.begin());
+  return static_cast<uint64_t>(std::mismatch(held.begin(), held.begin() + n, wanted.begin()).first -
+                               held.begin());
 }
 
 bool KvCache::replace(int64_t sequence, std::span<const int32_t> tokens) {

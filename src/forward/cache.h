@@ -2,8 +2,8 @@
 //
 // A page holds one run of 64 positions for all layers: [layer][kv_head][K | V][64][head_dim] f16.
 // Invariants: a page's `users` is the number of sequences that list it, a free page has 0;
-// a sequence of n tokens lists ceil(n / 64) pages, between reserve() and commit() or rollback() more.
-// Not thread-safe; one context owns it.
+// a sequence of n tokens lists ceil(n / 64) pages, between reserve() and commit() or rollback()
+// more. Not thread-safe; one context owns it.
 #pragma once
 
 #include <cstdint>
@@ -48,8 +48,9 @@ class KvCache {
 
   void truncate(int64_t sequence, int64_t positions) noexcept;
   void fork(int64_t from, int64_t to);  // may throw std::bad_alloc, having changed nothing
-  // Makes the sequence these tokens, on pages of its own whose numbers the caller then writes. False,
-  // having changed nothing, if there are not enough pages. May throw std::bad_alloc likewise.
+  // Makes the sequence these tokens, on pages of its own whose numbers the caller then writes.
+  // False, having changed nothing, if there are not enough pages. May throw std::bad_alloc
+  // likewise.
   bool replace(int64_t sequence, std::span<const int32_t> tokens);
 
   // [kPagePositions][head_dim] of the page with this index in the sequence.
@@ -84,8 +85,8 @@ class KvCache {
   int64_t kv_heads_, head_dim_;
   int64_t page_numbers_;  // f16 numbers in a page
   Buffer storage_;
-  Vec<int32_t> users_;    // [pages]
-  Vec<int32_t> free_;     // stack of free pages
+  Vec<int32_t> users_;  // [pages]
+  Vec<int32_t> free_;   // stack of free pages
   Vec<Sequence> sequences_;
 };
 

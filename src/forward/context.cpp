@@ -18,14 +18,16 @@ double seconds_since(Clock::time_point start) noexcept {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Attention of a few tokens over a long cache is split among threads at groups of pages. The group is
-// a whole subtree of the contract's tree (a power of two), so splitting there changes no bit.
+// Attention of a few tokens over a long cache is split among threads at groups of pages. The group
+// is a whole subtree of the contract's tree (a power of two), so splitting there changes no bit.
 constexpr int64_t kGroupPages = 8;
 constexpr int64_t kSplitTokens = 4;  // more tokens than this keep all threads busy by themselves
 // Work on fewer tokens than this is not worth waking the pool for.
 constexpr int64_t kInlineTokens = 4;
 
-int64_t queries_per_kv_head(const HyperParameters& h) noexcept { return h.heads / h.kv_heads; }
+int64_t queries_per_kv_head(const HyperParameters& h) noexcept {
+  return h.heads / h.kv_heads;
+}
 
 int64_t groups_of(const HyperParameters&, int64_t positions) noexcept {
   return (positions + kGroupPages * kPagePositions - 1) / (kGroupPages * kPagePositions);
@@ -85,10 +87,9 @@ uint64_t Context::work_bytes_of(const ModelDescription& model, const Options& op
 uint64_t Context::work_bytes() const noexcept {
   const Work& w = work_;
   uint64_t bytes = logits_.bytes() + embeddings_.bytes();
-  for (const Buffer* b :
-       {&w.x, &w.normed, &w.quantized, &w.quantized_scale, &w.quantized_sum, &w.q, &w.k, &w.v,
-        &w.attended, &w.gate, &w.up, &w.projected, &w.cosine, &w.sine, &w.head_input, &w.parts,
-        &w.trees}) {
+  for (const Buffer* b : {&w.x, &w.normed, &w.quantized, &w.quantized_scale, &w.quantized_sum, &w.q,
+                          &w.k, &w.v, &w.attended, &w.gate, &w.up, &w.projected, &w.cosine, &w.sine,
+                          &w.head_input, &w.parts, &w.trees}) {
     bytes += b->bytes();
   }
   return bytes;
@@ -119,9 +120,8 @@ Context::Work Context::allocate_work(const ModelDescription& model, const Option
 
 Result<Ptr<Context>> Context::open(const Weights& weights, const Options& options) {
   Result<Ptr<ThreadPool>> pool =
-      options.execute
-          ? ThreadPool::over(options.execute, options.execute_user, options.threads)
-          : ThreadPool::open(options.threads);
+      options.execute ? ThreadPool::over(options.execute, options.execute_user, options.threads)
+                      : ThreadPool::open(options.threads);
   if (!pool.ok()) return pool.status();
   return make<Context>(weights, options, std::move(pool.value()));
 }
@@ -153,19 +153,33 @@ KernelCounts Context::kernel_counts() const noexcept {
 
 Status Context::decode(std::span<const bitnet_batch_entry> entries) {
   const Clock::time_point start = Clock::now();
+  // Undoes what a failed or throwing batch has reserved.
+  struct Undo {
+    Context& context;
+    bool armed = true;
+    ~Undo() {
+      if (!armed) return;
+      for (int32_t sequence : context.touched_) context.cache_.rollback(sequence);
+      context.rows_.clear();
+    }
+  };
   rows_.clear();
+  touched_.clear();
+  Undo undo{*this};
   BITNET_TRY(check(entries));
   assign_rows(entries);
-  Status status = reserve(entries);
-  for (size_t at = 0; status.ok() && at < entries.size(); at += static_cast<size_t>(batch_)) {
+  BITNET_TRY(reserve(entries));
+  for (size_t at = 0; at < entries.size(); at += static_cast<size_t>(batch_)) {
     const size_t count = std::min(static_cast<size_t>(batch_), entries.size() - at);
-    status = forward(entries.subspan(at, count), at);
+    BITNET_TRY(forward(entries.subspan(at, count), at));
   }
-  if (!status.ok()) {
-    for (int32_t sequence : touched_) cache_.rollback(sequence);
-    rows_.clear();
-    return status;
-  }
+  undo.armed = false;
+  commit(entries, seconds_since(start));
+  return {};
+}
+
+// The batch is computed: its tokens become part of their sequences, and it is counted.
+void Context::commit(std::span<const bitnet_batch_entry> entries, double seconds) noexcept {
   for (const bitnet_batch_entry& e : entries) {
     cache_.commit(e.sequence, e.token);
     const auto* bytes = reinterpret_cast<const uint8_t*>(&e);
@@ -173,7 +187,6 @@ Status Context::decode(std::span<const bitnet_batch_entry> entries) {
       stats_.token_hash = (stats_.token_hash ^ bytes[i]) * 1099511628211u;
     }
   }
-  const double seconds = seconds_since(start);
   stats_.batches += 1;
   stats_.tokens += entries.size();
   stats_.seconds += seconds;
@@ -181,12 +194,10 @@ Status Context::decode(std::span<const bitnet_batch_entry> entries) {
     stats_.single_tokens += 1;
     stats_.single_seconds += seconds;
   }
-  return {};
 }
 
 // Every entry follows its sequence's last position; touched_ lists the sequences met.
 Status Context::check(std::span<const bitnet_batch_entry> entries) {
-  touched_.clear();
   std::fill(next_position_.begin(), next_position_.end(), -1);
   for (size_t i = 0; i < entries.size(); ++i) {
     const bitnet_batch_entry& e = entries[i];
@@ -249,8 +260,7 @@ void Context::assign_rows(std::span<const bitnet_batch_entry> entries) {
 
 Status Context::reserve(std::span<const bitnet_batch_entry> entries) {
   for (int32_t sequence : touched_) {
-    const int64_t more =
-        next_position_[static_cast<size_t>(sequence)] - cache_.length(sequence);
+    const int64_t more = next_position_[static_cast<size_t>(sequence)] - cache_.length(sequence);
     if (cache_.pages_needed(sequence, more) > cache_.pages_free()) {
       return Status::error(
           BITNET_E_CONTEXT_FULL,
@@ -413,10 +423,9 @@ void Context::attend(std::span<const bitnet_batch_entry> entries, int64_t layer)
       const int64_t positions =
           std::min<int64_t>(kPagePositions, e.position + 1 - page * kPagePositions);
       const AttentionPart leaf = tree.next_leaf();
-      ops_.attend_page(leaf.maximum, leaf.sum, leaf.value, q,
-                       cache_.keys(e.sequence, page, layer, h),
-                       cache_.values(e.sequence, page, layer, h), queries, d, positions,
-                       attention_scale_);
+      ops_.attend_page(
+          leaf.maximum, leaf.sum, leaf.value, q, cache_.keys(e.sequence, page, layer, h),
+          cache_.values(e.sequence, page, layer, h), queries, d, positions, attention_scale_);
       tree.leaf_filled();
     }
     counts_[static_cast<size_t>(worker)].attend_page += static_cast<uint64_t>(last - first);
@@ -535,7 +544,8 @@ void Context::quantize_input(int worker, int64_t row, int64_t n) {
   counts_[static_cast<size_t>(worker)].quantize += 1;
 }
 
-// All products of one input in one phase: their rows, laid end to end, are shared among the threads.
+// All products of one input in one phase: their rows, laid end to end, are shared among the
+// threads.
 void Context::multiply(std::span<const Product> products, int64_t tokens) {
   const QuantizedRows quantized = {work_.quantized.as<int8_t>(), quantized_stride_,
                                    work_.quantized_scale.as<float>(),
@@ -553,8 +563,7 @@ void Context::multiply(std::span<const Product> products, int64_t tokens) {
     for (const Product& p : products) {
       const int64_t count = tiles_of(p);
       const int64_t first = std::max(share.first - begin, int64_t{0}) * kTileRows;
-      const int64_t last =
-          std::min(std::min(share.last - begin, count) * kTileRows, p.map->rows());
+      const int64_t last = std::min(std::min(share.last - begin, count) * kTileRows, p.map->rows());
       begin += count;
       if (first >= last) continue;
       const Linear& map = *p.map;

@@ -1,8 +1,8 @@
 // A context: the cache, the room for one batch, the threads, and the forward pass over them.
 //
-// Nothing here depends on how work is cut: a token's numbers come from its own row of activations and
-// the pages before it (compute/ops.h), so batches, threads and shared pages change no bit.
-// One call at a time, except cancel().
+// Nothing here depends on how work is cut: a token's numbers come from its own row of activations
+// and the pages before it (compute/ops.h), so batches, threads and shared pages change no bit. One
+// call at a time, except cancel().
 #pragma once
 
 #include <atomic>
@@ -71,18 +71,18 @@ class Context {
   };
   // Activations of one batch, named for their role, allocated once. T = options.batch.
   struct Work {
-    Buffer x;                                // [T][width] the residual stream
-    Buffer normed;                           // [T][max(width, heads*head_dim, ff)]
-    Buffer quantized;                        // [T][stride] int8
-    Buffer quantized_scale, quantized_sum;   // [T]
-    Buffer q, k, v;                          // [T][heads*head_dim], [T][kv_heads*head_dim] twice
-    Buffer attended;                         // [T][heads*head_dim]
-    Buffer gate, up;                         // [T][ff]
-    Buffer projected;                        // [T][width] what o and down give
-    Buffer cosine, sine;                     // [T][rope_dims/2]
-    Buffer head_input;                       // [T][width]
-    Buffer parts;                            // partial attention of few tokens over page groups
-    Buffer trees;                            // [threads] stacks of partial attention
+    Buffer x;                               // [T][width] the residual stream
+    Buffer normed;                          // [T][max(width, heads*head_dim, ff)]
+    Buffer quantized;                       // [T][stride] int8
+    Buffer quantized_scale, quantized_sum;  // [T]
+    Buffer q, k, v;                         // [T][heads*head_dim], [T][kv_heads*head_dim] twice
+    Buffer attended;                        // [T][heads*head_dim]
+    Buffer gate, up;                        // [T][ff]
+    Buffer projected;                       // [T][width] what o and down give
+    Buffer cosine, sine;                    // [T][rope_dims/2]
+    Buffer head_input;                      // [T][width]
+    Buffer parts;                           // partial attention of few tokens over page groups
+    Buffer trees;                           // [threads] stacks of partial attention
   };
   // One linear map of the current input: y [T][y_stride].
   struct Product {
@@ -96,6 +96,7 @@ class Context {
   void assign_rows(std::span<const bitnet_batch_entry> entries);
   Status reserve(std::span<const bitnet_batch_entry> entries);
   Status forward(std::span<const bitnet_batch_entry> entries, uint64_t first_entry);
+  void commit(std::span<const bitnet_batch_entry> entries, double seconds) noexcept;
   void embed(std::span<const bitnet_batch_entry> entries);
   void attention_block(std::span<const bitnet_batch_entry> entries, int64_t layer);
   void feed_forward_block(int64_t tokens, int64_t layer);
@@ -118,11 +119,11 @@ class Context {
   Work work_;
   int64_t normed_stride_, quantized_stride_;
   float attention_scale_;
-  Vec<KernelCounts> counts_;         // [threads]
-  Vec<int64_t> next_position_;       // [sequences] while a batch is checked; -1: not in it
-  Vec<int32_t> touched_;             // sequences of the batch
-  Vec<Rows> rows_;                   // [entries of the last batch]
-  Vec<int64_t> head_rows_;           // while reading out: output rows of the chunk's wanting entries
+  Vec<KernelCounts> counts_;    // [threads]
+  Vec<int64_t> next_position_;  // [sequences] while a batch is checked; -1: not in it
+  Vec<int32_t> touched_;        // sequences of the batch
+  Vec<Rows> rows_;              // [entries of the last batch]
+  Vec<int64_t> head_rows_;      // while reading out: output rows of the chunk's wanting entries
   Buffer logits_, embeddings_;
   Stats stats_;
   mutable std::atomic<bool> cancelled_{false};

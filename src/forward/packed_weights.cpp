@@ -21,14 +21,22 @@ constexpr std::array<Role, 7> kRoles = {{{&Layer::q, &LayerWeights::q},
 // Only called for projections model/ has found to be dense.
 DenseType dense_type(TensorType type) noexcept {
   switch (type) {
-    case TensorType::kF16: return DenseType::kF16;
-    case TensorType::kBF16: return DenseType::kBF16;
-    case TensorType::kQ8_0: return DenseType::kQ8_0;
-    case TensorType::kQ4_0: return DenseType::kQ4_0;
-    case TensorType::kQ5_0: return DenseType::kQ5_0;
-    case TensorType::kQ4_K: return DenseType::kQ4_K;
-    case TensorType::kQ6_K: return DenseType::kQ6_K;
-    default: return DenseType::kF32;
+    case TensorType::kF16:
+      return DenseType::kF16;
+    case TensorType::kBF16:
+      return DenseType::kBF16;
+    case TensorType::kQ8_0:
+      return DenseType::kQ8_0;
+    case TensorType::kQ4_0:
+      return DenseType::kQ4_0;
+    case TensorType::kQ5_0:
+      return DenseType::kQ5_0;
+    case TensorType::kQ4_K:
+      return DenseType::kQ4_K;
+    case TensorType::kQ6_K:
+      return DenseType::kQ6_K;
+    default:
+      return DenseType::kF32;
   }
 }
 
@@ -76,8 +84,7 @@ Vec<Chunk> cut(const ModelDescription& model, const Vec<LayerWeights>& layers, u
       if (!p.ternary) continue;
       const TernaryMatrix& matrix = (layers[i].*role.second).tiles;
       uint8_t* tiles = base + (matrix.tiles - base);  // the same place, writable
-      const int64_t step =
-          std::max<int64_t>(1, kChunkWeights / p.cols / kTileRows) * kTileRows;
+      const int64_t step = std::max<int64_t>(1, kChunkWeights / p.cols / kTileRows) * kTileRows;
       for (int64_t row = 0; row < p.rows; row += step) {
         chunks.push_back({&p, tiles, row, std::min(row + step, p.rows)});
       }

@@ -6,8 +6,8 @@
 namespace bitnet {
 namespace {
 
-// Prompt tokens decoded in one go: large enough to be fast, small enough that a cancelled prompt has
-// most of its work kept.
+// Prompt tokens decoded in one go: large enough to be fast, small enough that a cancelled prompt
+// has most of its work kept.
 constexpr size_t kSlice = 512;
 
 double now() noexcept {

@@ -65,8 +65,8 @@ class Generator {
   Info info_;
   Vec<int32_t> history_;  // prompt and reply: what the sequence holds or will hold
   Vec<bitnet_batch_entry> batch_;
-  String decoded_;        // what the decoder gave for one token
-  String piece_;          // what next() returned
+  String decoded_;  // what the decoder gave for one token
+  String piece_;    // what next() returned
 };
 
 }  // namespace bitnet

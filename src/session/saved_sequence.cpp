@@ -120,10 +120,10 @@ Status load_sequence(KvCache& cache, const HyperParameters& hyper, uint64_t fing
                          static_cast<long long>(std::min(cache.positions(), hyper.context)));
   }
   if (data.size() != saved_bytes(hyper, header.tokens)) {
-    return Status::error(BITNET_E_FORMAT, "a sequence of %llu tokens takes %llu bytes, this has %zu",
-                         static_cast<unsigned long long>(header.tokens),
-                         static_cast<unsigned long long>(saved_bytes(hyper, header.tokens)),
-                         data.size());
+    return Status::error(
+        BITNET_E_FORMAT, "a sequence of %llu tokens takes %llu bytes, this has %zu",
+        static_cast<unsigned long long>(header.tokens),
+        static_cast<unsigned long long>(saved_bytes(hyper, header.tokens)), data.size());
   }
   const uint8_t* at = data.data() + sizeof header;
   Vec<int32_t> tokens(header.tokens);

@@ -2,8 +2,8 @@
 //
 //   u64 magic | u64 model fingerprint | u64 layers | u64 kv heads | u64 head dim | u64 n tokens |
 //   i32 tokens[n], padded to 8 bytes |
-//   for each page, layer, kv head:  f16 keys[m][head_dim], f16 values[m][head_dim]   (m positions) |
-//   u64 checksum of all before.                                             Little-endian.
+//   for each page, layer, kv head:  f16 keys[m][head_dim], f16 values[m][head_dim]   (m positions)
+//   | u64 checksum of all before.                                             Little-endian.
 #pragma once
 
 #include "base/status.h"

@@ -1,5 +1,6 @@
-// Every call of bitnet.h as a careless host makes it: wrong arguments, structs of other versions, buffers too
-// small, calls in the wrong state. Nothing crashes, each answer is a status with a sentence, and nothing changes.
+// Every call of bitnet.h as a careless host makes it: wrong arguments, structs of other versions,
+// buffers too small, calls in the wrong state. Nothing crashes, each answer is a status with a
+// sentence, and nothing changes.
 //
 // BITNET_MODEL: a model file.
 #include <bitnet.h>
@@ -47,12 +48,12 @@ Model open_model(uint32_t flags = 0) {
 }
 
 // Expects a failure with this status and a sentence that contains `text`.
-#define EXPECT_REFUSED(call, expected_status, text)                                     \
-  do {                                                                                  \
-    bitnet_error why = BITNET_ERROR_INIT;                                               \
-    EXPECT_EQ(call, expected_status);                                                   \
-    EXPECT_EQ(why.status, expected_status);                                             \
-    EXPECT_NE(std::strstr(why.message, text), nullptr) << "says: " << why.message;      \
+#define EXPECT_REFUSED(call, expected_status, text)                                \
+  do {                                                                             \
+    bitnet_error why = BITNET_ERROR_INIT;                                          \
+    EXPECT_EQ(call, expected_status);                                              \
+    EXPECT_EQ(why.status, expected_status);                                        \
+    EXPECT_NE(std::strstr(why.message, text), nullptr) << "says: " << why.message; \
   } while (0)
 
 TEST(Calls, NullHandlesAreAnArgumentErrorNotACrash) {
@@ -135,8 +136,8 @@ TEST(Calls, StructsOfOtherVersions) {
   bitnet_model* model = nullptr;
   bitnet_model_options options = BITNET_MODEL_OPTIONS_INIT;
   options.size -= 8;
-  EXPECT_REFUSED(bitnet_model_open(model_path().c_str(), &options, &model, &why),
-                 BITNET_E_ARGUMENT, "bitnet_model_options.size");
+  EXPECT_REFUSED(bitnet_model_open(model_path().c_str(), &options, &model, &why), BITNET_E_ARGUMENT,
+                 "bitnet_model_options.size");
   // A newer program's struct: fine while what we do not know is zero.
   struct {
     bitnet_model_options known;
@@ -284,9 +285,9 @@ TEST(Calls, BuffersAreQueriedThenFilled) {
   EXPECT_EQ(tokens[count], -7);
   std::string back(12, '?');
   uint64_t bytes = 0;
-  ASSERT_EQ(bitnet_detokenize(model.get(), tokens.data(), count, 0, back.data(), 12, &bytes,
-                              nullptr),
-            BITNET_OK);
+  ASSERT_EQ(
+      bitnet_detokenize(model.get(), tokens.data(), count, 0, back.data(), 12, &bytes, nullptr),
+      BITNET_OK);
   EXPECT_EQ(back, text);
   ASSERT_EQ(bitnet_tokenize(model.get(), nullptr, 0, 0, nullptr, 0, &count, nullptr), BITNET_OK);
   EXPECT_EQ(count, 0u);
@@ -306,9 +307,9 @@ TEST(Calls, MetadataAndTensorsAreThere) {
     ASSERT_EQ(bitnet_model_metadata_text(model.get(), key, 3, nullptr, 0, &bytes, nullptr),
               BITNET_E_BUFFER);
     std::string text(bytes + 1, '?');
-    ASSERT_EQ(bitnet_model_metadata_text(model.get(), key, 3, text.data(), bytes + 1, &bytes,
-                                         nullptr),
-              BITNET_OK);
+    ASSERT_EQ(
+        bitnet_model_metadata_text(model.get(), key, 3, text.data(), bytes + 1, &bytes, nullptr),
+        BITNET_OK);
     EXPECT_EQ(std::strlen(text.c_str()), bytes) << key;
   }
   char text[64];
@@ -318,9 +319,9 @@ TEST(Calls, MetadataAndTensorsAreThere) {
             BITNET_OK);
   EXPECT_EQ(std::string(text, bytes).substr(0, 1), "[");
   EXPECT_NE(std::strstr(text, "\"...\"]"), nullptr) << text;
-  EXPECT_REFUSED(bitnet_model_metadata_text(model.get(), "no.such.key", 1, text, sizeof text,
-                                            &bytes, &why),
-                 BITNET_E_NOT_FOUND, "no.such.key");
+  EXPECT_REFUSED(
+      bitnet_model_metadata_text(model.get(), "no.such.key", 1, text, sizeof text, &bytes, &why),
+      BITNET_E_NOT_FOUND, "no.such.key");
   const uint64_t tensors = bitnet_model_tensor_count(model.get());
   uint64_t total = 0;
   for (uint64_t i = 0; i < tensors; ++i) {
@@ -421,12 +422,12 @@ TEST(Calls, SamplersPickFromAnyLogits) {
 }
 
 TEST(Calls, VersionsAndNames) {
-  EXPECT_EQ(bitnet_version(), BITNET_VERSION_MAJOR << 16 | BITNET_VERSION_MINOR << 8 |
-                                  BITNET_VERSION_PATCH);
+  EXPECT_EQ(bitnet_version(),
+            BITNET_VERSION_MAJOR << 16 | BITNET_VERSION_MINOR << 8 | BITNET_VERSION_PATCH);
   EXPECT_EQ(bitnet_abi_version(), unsigned{BITNET_ABI_VERSION});
-  EXPECT_EQ(std::string(bitnet_version_string()),
-            std::to_string(BITNET_VERSION_MAJOR) + "." + std::to_string(BITNET_VERSION_MINOR) +
-                "." + std::to_string(BITNET_VERSION_PATCH));
+  EXPECT_EQ(std::string(bitnet_version_string()), std::to_string(BITNET_VERSION_MAJOR) + "." +
+                                                      std::to_string(BITNET_VERSION_MINOR) + "." +
+                                                      std::to_string(BITNET_VERSION_PATCH));
   EXPECT_STREQ(bitnet_status_name(BITNET_E_FORMAT), "BITNET_E_FORMAT");
   EXPECT_STREQ(bitnet_status_name(BITNET_E_INTERNAL), "BITNET_E_INTERNAL");
   EXPECT_GE(bitnet_isa_count(), 1);

@@ -20,7 +20,8 @@ std::vector<float> random_part(std::mt19937& random) {
   return part;
 }
 
-// The contract's words: a node of 2^k leaves joins its halves, a missing right half is the identity.
+// The contract's words: a node of 2^k leaves joins its halves, a missing right half is the
+// identity.
 std::vector<float> recursive(const std::vector<std::vector<float>>& leaves, size_t first,
                              size_t size) {
   if (size == 1) return leaves[first];
@@ -68,7 +69,8 @@ TEST(AttentionTree, SplittingAtGroupsChangesNoBit) {
       std::vector<std::vector<float>> parts;
       for (size_t first = 0; first < n; first += group) {
         const auto begin = leaves.begin() + static_cast<ptrdiff_t>(first);
-        parts.push_back(folded({begin, begin + static_cast<ptrdiff_t>(std::min(group, n - first))}));
+        parts.push_back(
+            folded({begin, begin + static_cast<ptrdiff_t>(std::min(group, n - first))}));
       }
       const std::vector<float> expected = folded(leaves), got = folded(parts);
       ASSERT_EQ(std::memcmp(expected.data(), got.data(), got.size() * sizeof(float)), 0)

@@ -1,4 +1,5 @@
-// Finds: pages leaked, shared or overwritten by the wrong sequence; a failed reservation that shows.
+// Finds: pages leaked, shared or overwritten by the wrong sequence; a failed reservation that
+// shows.
 #include "forward/cache.h"
 
 #include <gtest/gtest.h>
@@ -112,7 +113,8 @@ TEST(KvCache, RandomOperationsKeepEverySequenceItsOwn) {
         case 1: {
           std::vector<int32_t> tokens(random() % 90);
           for (int32_t& t : tokens) t = static_cast<int32_t>(random() % 1000);
-          if (cache.pages_needed(s, static_cast<int64_t>(tokens.size())) > cache.pages_free()) break;
+          if (cache.pages_needed(s, static_cast<int64_t>(tokens.size())) > cache.pages_free())
+            break;
           append(cache, s, tokens);
           expected[s].insert(expected[s].end(), tokens.begin(), tokens.end());
           break;

@@ -1,8 +1,9 @@
-// The promise "same bits everywhere", on whole models through the public header: logits are memcmp-equal
-// for every instruction set, number of threads, batch split, cache history and mix of sequences.
+// The promise "same bits everywhere", on whole models through the public header: logits are
+// memcmp-equal for every instruction set, number of threads, batch split, cache history and mix of
+// sequences.
 //
-// Models come as paths in BITNET_MODELS, separated by ':' (random ones of every family and type made
-// for the test, and the trained one).
+// Models come as paths in BITNET_MODELS, separated by ':' (random ones of every family and type
+// made for the test, and the trained one).
 #include <bitnet.h>
 #include <gtest/gtest.h>
 
@@ -87,8 +88,7 @@ using Rows = std::vector<float>;  // [entries][vocab]
 Rows decode(bitnet_ctx* ctx, const bitnet_model* model,
             const std::vector<bitnet_batch_entry>& entries) {
   bitnet_error why = BITNET_ERROR_INIT;
-  EXPECT_EQ(bitnet_ctx_decode(ctx, entries.data(), entries.size(), &why), BITNET_OK)
-      << why.message;
+  EXPECT_EQ(bitnet_ctx_decode(ctx, entries.data(), entries.size(), &why), BITNET_OK) << why.message;
   const size_t vocab = static_cast<size_t>(info_of(model).vocab_size);
   Rows rows;
   for (size_t i = 0; i < entries.size(); ++i) {
@@ -343,7 +343,8 @@ TEST_P(Contract, FailedBatchesLeaveEverySequenceAsItWas) {
   refused(entries, BITNET_E_ARGUMENT, "entry 9: token -1");
   entries = entries_of(tokens, 30, 40);
   entries[5].position = 34;
-  refused(entries, BITNET_E_ARGUMENT, "entry 5: position 34 of sequence 0; the next position is 35");
+  refused(entries, BITNET_E_ARGUMENT,
+          "entry 5: position 34 of sequence 0; the next position is 35");
   entries = entries_of(tokens, 30, 40);
   entries[3].sequence = 16;
   refused(entries, BITNET_E_ARGUMENT, "sequence 16");
@@ -357,8 +358,8 @@ TEST_P(Contract, FailedBatchesLeaveEverySequenceAsItWas) {
   bitnet_ctx_cancel(ctx.get());
   refused(entries_of(tokens, 30, 40), BITNET_E_CANCELLED, "cancelled");
   const Rows rows = decode(ctx.get(), model.get(), entries_of(tokens, 30, 64));
-  EXPECT_TRUE(same_bits(Rows(expected.begin() + static_cast<ptrdiff_t>(30 * vocab), expected.end()),
-                        rows));
+  EXPECT_TRUE(
+      same_bits(Rows(expected.begin() + static_cast<ptrdiff_t>(30 * vocab), expected.end()), rows));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Contract, ::testing::ValuesIn(model_paths()), [](const auto& p) {

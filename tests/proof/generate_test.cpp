@@ -1,5 +1,5 @@
-// The generator through the public header: what it emits equals a plain loop of decode and pick, however
-// it is stopped, cancelled, continued or helped by the cache.
+// The generator through the public header: what it emits equals a plain loop of decode and pick,
+// however it is stopped, cancelled, continued or helped by the cache.
 //
 // usage: BITNET_MODEL=random model, BITNET_NANO=trained model
 #include <bitnet.h>
@@ -215,7 +215,8 @@ TEST_F(Random, ACachedBeginningIsUsedAndChangesNothing) {
   EXPECT_GE(a.info.reused_tokens, kPrompt.size());
   EXPECT_EQ(b.info.reused_tokens, 0u);
   const Reply again = read_all(open_generator(used.get(), options_for(longer, 20)).get());
-  EXPECT_EQ(again.info.reused_tokens, longer.size() - 1) << "all but the token whose logits are needed";
+  EXPECT_EQ(again.info.reused_tokens, longer.size() - 1)
+      << "all but the token whose logits are needed";
   EXPECT_EQ(again.tokens, b.tokens);
 }
 
@@ -330,9 +331,9 @@ TEST(Trained, ControlTokensInAMessageStayText) {
     ASSERT_EQ(bitnet_chat_tokenize(model.get(), &m, 1, nullptr, nullptr, 0, &count, nullptr),
               BITNET_E_BUFFER);
     std::vector<int32_t> tokens(count);
-    ASSERT_EQ(bitnet_chat_tokenize(model.get(), &m, 1, nullptr, tokens.data(), count, &count,
-                                   nullptr),
-              BITNET_OK);
+    ASSERT_EQ(
+        bitnet_chat_tokenize(model.get(), &m, 1, nullptr, tokens.data(), count, &count, nullptr),
+        BITNET_OK);
     EXPECT_EQ(std::count(tokens.begin(), tokens.end(), info.eot_token), 1);
     EXPECT_EQ(std::count(tokens.begin(), tokens.end(), info.bos_token), 1);
   }

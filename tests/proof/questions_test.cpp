@@ -1,6 +1,6 @@
-// The text is right: the small trained model answers its held-out questions through the public header,
-// and word for word as the training-side reference (samples/models/evaluate.py) answers them, so that
-// any fault anywhere between the file and the text shows.
+// The text is right: the small trained model answers its held-out questions through the public
+// header, and word for word as the training-side reference (samples/models/evaluate.py) answers
+// them, so that any fault anywhere between the file and the text shows.
 //
 // usage: questions_test MODEL QUESTIONS.jsonl
 #include <bitnet.h>
@@ -32,8 +32,12 @@ std::vector<Question> read_questions(const char* path) {
     if (line.empty()) continue;
     const std::unique_ptr<cJSON, decltype(&cJSON_Delete)> json(cJSON_Parse(line.c_str()),
                                                                cJSON_Delete);
-    Question q{text_of(json.get(), "id"), text_of(json.get(), "kind"),
-               text_of(json.get(), "reference"), {}, {}, {}};
+    Question q{text_of(json.get(), "id"),
+               text_of(json.get(), "kind"),
+               text_of(json.get(), "reference"),
+               {},
+               {},
+               {}};
     const cJSON* item = nullptr;
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(json.get(), "messages")) {
       q.roles.push_back(text_of(item, "role"));
@@ -116,9 +120,10 @@ int main(int argc, char** argv) {
     std::printf("%-14s %3d of %3d right, %3d as the reference\n", kind.c_str(), s.right, s.asked,
                 s.as_reference);
   }
-  std::printf("%-14s %3d of %3d right (%.1f %%; at least 95 %% required), %d as the reference (all "
-              "required)\n",
-              "together", all.right, all.asked, 100.0 * all.right / all.asked, all.as_reference);
+  std::printf(
+      "%-14s %3d of %3d right (%.1f %%; at least 95 %% required), %d as the reference (all "
+      "required)\n",
+      "together", all.right, all.asked, 100.0 * all.right / all.asked, all.as_reference);
   bitnet_ctx_close(ctx);
   bitnet_model_close(model);
   return all.asked >= 300 && all.right * 100 >= all.asked * 95 && all.as_reference == all.asked ? 0
