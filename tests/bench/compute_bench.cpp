@@ -268,6 +268,7 @@ void register_table(const Ops* ops) {
     const DenseType t = type;
     add(std::string("dense_") + type_name, [=](auto& state) { dense_products(state, ops, t); })
         ->Arg(1)
+        ->Arg(4)
         ->Arg(8);
   }
   for (const char* verb :

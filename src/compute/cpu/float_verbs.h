@@ -42,6 +42,12 @@ inline void prefetch_line(const uint8_t* stream) noexcept {
   __builtin_prefetch(reinterpret_cast<const void*>(address + 4096), 0, 3);
 }
 
+// The same for any distance, into the second level only.
+inline void prefetch_far(const uint8_t* p, int64_t ahead) noexcept {
+  const uintptr_t address = reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(ahead);
+  __builtin_prefetch(reinterpret_cast<const void*>(address), 0, 2);
+}
+
 // exp of the contract, step by step contract_exp() of compute/reference/math.h.
 inline Lanes exp(Lanes exponent) noexcept {
   const Lanes x = smaller(all(89.0f), exponent);
@@ -93,45 +99,55 @@ struct BfloatRow {
   Lanes part(int64_t i, int64_t n) const noexcept { return load_bfloat_part(data + 2 * i, n); }
 };
 
-// Lane sums of one block, elements [first, first + n) of the row with N vectors x + t*x_stride.
-template <int N, class Row>
-inline void block_lanes(Lanes* lanes, const Row& row, const float* x, int64_t x_stride,
-                        int64_t first, int64_t n) noexcept {
-  for (int t = 0; t < N; ++t) lanes[t] = zero();
-  int64_t i = first;
-  for (; i + 16 <= first + n; i += 16) {
-    const Lanes w = row.at(i);
-    for (int t = 0; t < N; ++t) lanes[t] = fused(w, load(x + t * x_stride + i), lanes[t]);
-  }
-  const int64_t rest = first + n - i;
-  if (rest == 0) return;
-  const Lanes w = row.part(i, rest);
-  for (int t = 0; t < N; ++t) lanes[t] = fused(w, load_part(x + t * x_stride + i, rest), lanes[t]);
-}
-
 template <int N>
 inline void fold_all(float* sums, const Lanes* lanes) noexcept {
-  int t = 0;
-  for (; t + 4 <= N; t += 4) fold4(sums + t, lanes[t], lanes[t + 1], lanes[t + 2], lanes[t + 3]);
-  for (; t < N; ++t) sums[t] = fold(lanes[t]);
+  int i = 0;
+  for (; i + 4 <= N; i += 4) fold4(sums + i, lanes[i], lanes[i + 1], lanes[i + 2], lanes[i + 3]);
+  for (; i < N; ++i) sums[i] = fold(lanes[i]);
 }
 
-// Pushes the block results of n elements of one row with N vectors. Several blocks, or vectors, are
-// under way at once: one chain of fused multiply-adds would wait for itself.
-template <int N, class Row>
-inline void push_blocks(PairwiseSum* sums, const Row& row, const float* x, int64_t x_stride,
-                        int64_t n) noexcept {
-  for (int64_t i = 0; i < n; i += kBlock) {
-    Lanes lanes[N];
-    float results[N];
-    block_lanes<N>(lanes, row, x, x_stride, i, at_most(n - i, kBlock));
-    fold_all<N>(results, lanes);
-    for (int t = 0; t < N; ++t) sums[t].push(results[t]);
+// Pushes the block results of elements [first, n) of R rows with N vectors x + t*x_stride; row r
+// with vector t to sums[r*N + t]. A row's numbers are converted once for N vectors, a vector's
+// loaded once for R rows. While a block is read, the next R rows' is asked for: `ahead` bytes
+// further, 0 for none.
+template <int R, int N, class Row>
+inline void push_tile(PairwiseSum* sums, const Row* rows, const float* x, int64_t x_stride,
+                      int64_t first, int64_t n, int64_t ahead) noexcept {
+  for (int64_t i = first; i < n; i += kBlock) {
+    const int64_t end = i + at_most(n - i, kBlock);
+    Lanes lanes[R * N];
+    for (Lanes& lane : lanes) lane = zero();
+    int64_t j = i;
+    for (; j + 16 <= end; j += 16) {
+      Lanes w[R];
+      for (int r = 0; r < R; ++r) {
+        w[r] = rows[r].at(j);
+        if (R > 1 && Row::kBytes > 0) prefetch_far(rows[r].data + Row::kBytes * j, ahead);
+      }
+      for (int t = 0; t < N; ++t) {
+        const Lanes v = load(x + t * x_stride + j);
+        for (int r = 0; r < R; ++r) lanes[r * N + t] = fused(w[r], v, lanes[r * N + t]);
+      }
+    }
+    if (j < end) {
+      for (int r = 0; r < R; ++r) {
+        const Lanes w = rows[r].part(j, end - j);
+        for (int t = 0; t < N; ++t) {
+          const Lanes v = load_part(x + t * x_stride + j, end - j);
+          lanes[r * N + t] = fused(w, v, lanes[r * N + t]);
+        }
+      }
+    }
+    float results[R * N];
+    fold_all<R * N>(results, lanes);
+    for (int k = 0; k < R * N; ++k) sums[k].push(results[k]);
   }
 }
+
+// One row with one vector: four blocks under way at once, or the chain of fused multiply-adds would
+// wait for itself.
 template <class Row>
-inline void push_blocks_of_one(PairwiseSum& sum, const Row& row, const float* x,
-                               int64_t n) noexcept {
+inline void push_blocks(PairwiseSum& sum, const Row& row, const float* x, int64_t n) noexcept {
   int64_t i = 0;
   for (; i + 4 * kBlock <= n; i += 4 * kBlock) {
     Lanes a = zero(), b = zero(), c = zero(), d = zero();
@@ -148,30 +164,29 @@ inline void push_blocks_of_one(PairwiseSum& sum, const Row& row, const float* x,
     fold4(results, a, b, c, d);
     for (float result : results) sum.push(result);
   }
-  for (; i < n; i += kBlock) {
-    Lanes lanes;
-    block_lanes<1>(&lanes, row, x, 0, i, at_most(n - i, kBlock));
-    sum.push(fold(lanes));
-  }
+  push_tile<1, 1>(&sum, &row, x, 0, i, n, 0);
 }
 
 float dot(const float* a, const float* b, int64_t n) noexcept {
   PairwiseSum sum;
-  push_blocks_of_one(sum, FloatRow{reinterpret_cast<const uint8_t*>(a)}, b, n);
+  push_blocks(sum, FloatRow{reinterpret_cast<const uint8_t*>(a)}, b, n);
   return sum.total();
 }
 
-// y[t*y_stride] = dot(row, x + t*x_stride) for N vectors.
-template <int N, class Row>
-inline void dots(float* y, int64_t y_stride, const Row& row, const float* x, int64_t x_stride,
+// y[t*y_stride + r] = dot(rows[r], x + t*x_stride) for R rows and N vectors.
+template <int R, int N, class Row>
+inline void dots(float* y, int64_t y_stride, const Row* rows, const float* x, int64_t x_stride,
                  int64_t n) noexcept {
-  PairwiseSum sums[N];
-  if constexpr (N == 1) {
-    push_blocks_of_one(sums[0], row, x, n);
+  PairwiseSum sums[R * N];
+  if constexpr (R * N == 1) {
+    push_blocks(sums[0], rows[0], x, n);
   } else {
-    push_blocks<N>(sums, row, x, x_stride, n);
+    const int64_t ahead = R * (rows[R - 1].data - rows[0].data) / (R > 1 ? R - 1 : 1);
+    push_tile<R, N>(sums, rows, x, x_stride, 0, n, ahead);
   }
-  for (int t = 0; t < N; ++t) y[t * y_stride] = sums[t].total();
+  for (int t = 0; t < N; ++t) {
+    for (int r = 0; r < R; ++r) y[t * y_stride + r] = sums[r * N + t].total();
+  }
 }
 
 // The same for block types, unpacked to the stack piece by piece.
@@ -181,78 +196,84 @@ struct EncodedRow {
 };
 struct UnpackedRow {
   static constexpr int64_t kBytes = 0;  // nothing to ask for ahead of time
-  const Unpacked& codes;
+  const Unpacked* codes;
   const uint8_t* data = nullptr;
   Lanes at(int64_t i) const noexcept {
-    const Lanes scaled = multiply(all(codes.step[i / kCodesPerStep]), load_int8(codes.q + i));
-    return subtract(scaled, all(codes.offset[i / kCodesPerStep]));
+    const Lanes scaled = multiply(all(codes->step[i / kCodesPerStep]), load_int8(codes->q + i));
+    return subtract(scaled, all(codes->offset[i / kCodesPerStep]));
   }
-  Lanes part(int64_t i, int64_t) const noexcept {
-    return at(i);
-  }  // never: blocks are of 32 or more
+  // Never called: blocks are of 32 or more.
+  Lanes part(int64_t i, int64_t) const noexcept { return at(i); }
 };
-template <int N>
-inline void dots(float* y, int64_t y_stride, const EncodedRow& row, const float* x,
+template <int R, int N>
+inline void dots(float* y, int64_t y_stride, const EncodedRow* rows, const float* x,
                  int64_t x_stride, int64_t n) noexcept {
-  PairwiseSum sums[N];
-  Unpacked codes;
-  const UnpackedRow unpacked{codes};
+  PairwiseSum sums[R * N];
+  Unpacked codes[R];
+  UnpackedRow unpacked[R];
+  for (int r = 0; r < R; ++r) unpacked[r].codes = codes + r;
   for (int64_t i = 0; i < n; i += kUnpacked) {
     const int64_t count = at_most(n - i, kUnpacked);
-    unpack(codes, row.type, row.data, i, count);
-    if constexpr (N == 1) {
-      push_blocks_of_one(sums[0], unpacked, x + i, count);
+    for (int r = 0; r < R; ++r) unpack(codes[r], rows[r].type, rows[r].data, i, count);
+    if constexpr (R * N == 1) {
+      push_blocks(sums[0], unpacked[0], x + i, count);
     } else {
-      push_blocks<N>(sums, unpacked, x + i, x_stride, count);
+      push_tile<R, N>(sums, unpacked, x + i, x_stride, 0, count, 0);
     }
   }
-  for (int t = 0; t < N; ++t) y[t * y_stride] = sums[t].total();
+  for (int t = 0; t < N; ++t) {
+    for (int r = 0; r < R; ++r) y[t * y_stride + r] = sums[r * N + t].total();
+  }
 }
 
-// One row with any number of vectors.
-template <class Row>
-inline void dots(float* y, int64_t y_stride, const Row& row, const float* x, int64_t x_stride,
-                 int64_t n, int64_t vectors) noexcept {
+// R rows with any number of tokens.
+template <int R, class Row>
+inline void dots_of_tokens(float* y, int64_t y_stride, const Row* rows, const float* x,
+                           int64_t x_stride, int64_t n, int64_t tokens) noexcept {
   int64_t t = 0;
-  if constexpr (kSharedRows == 8) {
-    for (; t + 8 <= vectors; t += 8) {
-      dots<8>(y + t * y_stride, y_stride, row, x + t * x_stride, x_stride, n);
-    }
+  for (; t + kDenseTokens <= tokens; t += kDenseTokens) {
+    dots<R, kDenseTokens>(y + t * y_stride, y_stride, rows, x + t * x_stride, x_stride, n);
   }
-  for (; t + 4 <= vectors; t += 4) {
-    dots<4>(y + t * y_stride, y_stride, row, x + t * x_stride, x_stride, n);
+  y += t * y_stride;
+  x += t * x_stride;
+  static_assert(kDenseTokens == 4);
+  if (tokens - t == 3) return dots<R, 3>(y, y_stride, rows, x, x_stride, n);
+  if (tokens - t == 2) return dots<R, 2>(y, y_stride, rows, x, x_stride, n);
+  if (tokens - t == 1) dots<R, 1>(y, y_stride, rows, x, x_stride, n);
+}
+
+// row_at(r) is row r. One token takes row by row, as one stream.
+template <class RowAt>
+inline void dense_rows(float* y, int64_t y_stride, const RowAt& row_at, int64_t first_row,
+                       int64_t last_row, int64_t n, const float* x, int64_t x_stride,
+                       int64_t tokens) noexcept {
+  int64_t r = first_row;
+  for (; tokens > 1 && r + kDenseRows <= last_row; r += kDenseRows) {
+    decltype(row_at(r)) rows[kDenseRows];
+    for (int i = 0; i < kDenseRows; ++i) rows[i] = row_at(r + i);
+    dots_of_tokens<kDenseRows>(y + r, y_stride, rows, x, x_stride, n, tokens);
   }
-  float* rest_y = y + t * y_stride;
-  const float* rest_x = x + t * x_stride;
-  switch (vectors - t) {
-    case 3:
-      return dots<3>(rest_y, y_stride, row, rest_x, x_stride, n);
-    case 2:
-      return dots<2>(rest_y, y_stride, row, rest_x, x_stride, n);
-    case 1:
-      return dots<1>(rest_y, y_stride, row, rest_x, x_stride, n);
-    default:
-      return;
+  for (; r < last_row; ++r) {
+    const auto row = row_at(r);
+    dots_of_tokens<1>(y + r, y_stride, &row, x, x_stride, n, tokens);
   }
 }
 
 void dense_matmul(float* y, int64_t y_stride, const DenseMatrix& w, int64_t first_row,
                   int64_t last_row, const float* x, int64_t x_stride, int64_t tokens) noexcept {
-  for (int64_t r = first_row; r < last_row; ++r) {
-    const uint8_t* data = w.data + r * w.row_bytes;
-    switch (w.type) {
-      case DenseType::kF32:
-        dots(y + r, y_stride, FloatRow{data}, x, x_stride, w.cols, tokens);
-        break;
-      case DenseType::kF16:
-        dots(y + r, y_stride, HalfRow{data}, x, x_stride, w.cols, tokens);
-        break;
-      case DenseType::kBF16:
-        dots(y + r, y_stride, BfloatRow{data}, x, x_stride, w.cols, tokens);
-        break;
-      default:
-        dots(y + r, y_stride, EncodedRow{data, w.type}, x, x_stride, w.cols, tokens);
-    }
+  const auto run = [&](const auto& row_of) {
+    const auto row_at = [&](int64_t r) { return row_of(w.data + r * w.row_bytes); };
+    dense_rows(y, y_stride, row_at, first_row, last_row, w.cols, x, x_stride, tokens);
+  };
+  switch (w.type) {
+    case DenseType::kF32:
+      return run([](const uint8_t* data) { return FloatRow{data}; });
+    case DenseType::kF16:
+      return run([](const uint8_t* data) { return HalfRow{data}; });
+    case DenseType::kBF16:
+      return run([](const uint8_t* data) { return BfloatRow{data}; });
+    default:
+      return run([&](const uint8_t* data) { return EncodedRow{data, w.type}; });
   }
 }
 
@@ -280,7 +301,7 @@ void dense_row(float* y, const DenseMatrix& w, int64_t row) noexcept {
   for (int64_t c = 0; c < w.cols; c += kUnpacked) {
     const int64_t n = at_most(w.cols - c, kUnpacked);
     unpack(codes, w.type, data, c, n);
-    store_row(y + c, UnpackedRow{codes}, n);
+    store_row(y + c, UnpackedRow{&codes}, n);
   }
 }
 
@@ -413,7 +434,7 @@ inline void attend(float* maximum, float* sum, float* value, const float* q, con
   float p[N * kPagePositions];
   for (int64_t j = 0; j < positions; ++j) {
     const HalfRow key{reinterpret_cast<const uint8_t*>(k + j * head_dim)};
-    dots<N>(p + j, kPagePositions, key, q, head_dim, head_dim);
+    dots<1, N>(p + j, kPagePositions, &key, q, head_dim, head_dim);
   }
   const int64_t padded = (positions + 15) / 16 * 16;
   for (int query = 0; query < N; ++query) {

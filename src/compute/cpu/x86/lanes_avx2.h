@@ -160,8 +160,9 @@ inline void fold4(float* sums, Lanes a, Lanes b, Lanes c, Lanes d) noexcept {
   _mm_storeu_ps(sums, _mm_unpacklo_ps(_mm_shuffle_ps(ac, ac, 0x08), _mm_shuffle_ps(bd, bd, 0x08)));
 }
 
-// Tokens (or queries) that share one conversion of a stored row; columns of values summed at once.
-constexpr int kSharedRows = 4;
+// How much of a product fits the registers: rows and tokens of a dense tile, 16s of columns of
+// values.
+constexpr int kDenseRows = 1, kDenseTokens = 4;
 constexpr int kValueLanes = 1;
 
 }  // namespace

@@ -134,8 +134,9 @@ inline void fold4(float* sums, Lanes a, Lanes b, Lanes c, Lanes d) noexcept {
   _mm_storeu_ps(sums, _mm512_castps512_ps128(_mm512_permutexvar_ps(index, one)));
 }
 
-// Tokens (or queries) that share one conversion of a stored row; columns of values summed at once.
-constexpr int kSharedRows = 8;
+// How much of a product fits the registers: rows and tokens of a dense tile, 16s of columns of
+// values.
+constexpr int kDenseRows = 4, kDenseTokens = 4;
 constexpr int kValueLanes = 4;
 
 }  // namespace

@@ -169,8 +169,9 @@ inline void fold4(float* sums, Lanes a, Lanes b, Lanes c, Lanes d) noexcept {
   sums[3] = fold(d);
 }
 
-// Tokens (or queries) that share one conversion of a stored row; columns of values summed at once.
-constexpr int kSharedRows = 4;
+// How much of a product fits the registers: rows and tokens of a dense tile, 16s of columns of
+// values.
+constexpr int kDenseRows = 1, kDenseTokens = 4;
 constexpr int kValueLanes = 1;
 
 }  // namespace
