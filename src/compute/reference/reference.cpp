@@ -229,9 +229,9 @@ uint64_t read_stream(const uint8_t* data, int64_t bytes) noexcept {
 uint64_t int8_multiply_adds(uint64_t count) noexcept {
   volatile int8_t source = 3;
   const int8_t a = source, b = source;
-  int32_t sum = 0;
+  uint32_t sum = 0;  // wraps around
   for (uint64_t i = 0; i < count; ++i) {
-    sum += a * b;
+    sum += static_cast<uint32_t>(a * b);
     asm volatile("" : "+r"(sum));  // keeps the compiler from multiplying once
   }
   source = static_cast<int8_t>(sum & 1);
