@@ -161,6 +161,21 @@ TEST_P(Exact, DenseProductsWithinTheBoundOfTheirRoundings) {
   }
 }
 
+TEST_P(Exact, ProductsAreFusedIntoTheirLane) {
+  // Element 0 leaves a little in lane 0; element 16 adds 2^24 + 1, a tie that the little decides.
+  // Looks for a multiply and an add rounded apart, or a double rounding.
+  for (float little : {0x1p-40f, -0x1p-40f}) {
+    Guarded<float> w(17), x(17), y(1);
+    for (int i = 0; i < 17; ++i) w[i] = x[i] = 0.0f;
+    w[0] = 1.0f, x[0] = little;
+    w[16] = 24929.0f, x[16] = 673.0f;
+    const DenseMatrix matrix{reinterpret_cast<const uint8_t*>(w.data()), DenseType::kF32, 1, 17,
+                             68};
+    ops().dense_matmul(y.data(), 1, matrix, 0, 1, x.data(), 17, 1);
+    EXPECT_EQ(y[0], little > 0 ? 16777218.0f : 16777216.0f);
+  }
+}
+
 TEST_P(Exact, RmsnormWithinTheBoundOfItsRoundings) {
   Source source(3);
   for (int64_t n : {1, 7, 64, 2560, 6912}) {

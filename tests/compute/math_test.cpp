@@ -29,15 +29,23 @@ TEST(Fused, RoundsOnceLikeTheInstruction) {
 }
 
 TEST(Fused, TiesThatDoubleRoundingLoses) {
-  // 1 + 2^-24 is a tie in float; a little more or less decides, but is lost in a double.
-  const float tie = 0x1p-12f, little = 0x1p-149f;
-  EXPECT_EQ(fused(tie, tie, 1.0f), 1.0f);
-  EXPECT_EQ(fused(0x1.000002p-12f, tie, 1.0f), 0x1.000002p+0f);
-  EXPECT_EQ(fused(tie, 0x1.fffffep-13f, 1.0f), 1.0f);
-  EXPECT_EQ(fused(0x1p+30f, 0x1p+30f, little), 0x1p+60f);
-  // The sum lies half way between two floats in double but for `little`.
-  EXPECT_EQ(fused(0x1.000002p+0f, 0x1.000002p+0f, 0x1p-60f),
-            std::fmaf(0x1.000002p+0f, 0x1.000002p+0f, 0x1p-60f));
+  // 24929 * 673 = 2^24 + 1 is half way between two floats. A little more or less decides, but is
+  // lost in a double unless it is rounded to odd.
+  for (float sign : {1.0f, -1.0f}) {
+    const float a = 24929.0f * sign, b = 673.0f, tie = 16777216.0f * sign;
+    EXPECT_EQ(fused(a, b, 0.0f), tie);
+    EXPECT_EQ(fused(a, b, 0x1p-40f * sign), tie + 2 * sign);
+    EXPECT_EQ(fused(a, b, -0x1p-40f * sign), tie);
+    EXPECT_EQ(fused(a, b, 0x1p-149f * sign), tie + 2 * sign);
+    EXPECT_EQ(fused(a, b, -0x1p-149f * sign), tie);
+  }
+  Source source(5);
+  for (int i = 0; i < 300000; ++i) {
+    // Odd products of 25 bits are such ties, at any scale.
+    const float a = float(source.from(2048, 4095) | 1), b = float(source.from(8192, 8700) | 1);
+    const float c = std::ldexp(source.usual(), int(source.from(-120, -20)));
+    ASSERT_EQ(fused(a, b, c), std::fmaf(a, b, c)) << a << " * " << b << " + " << c;
+  }
 }
 
 TEST(ContractExp, RelativeErrorBelowItsClaim) {
