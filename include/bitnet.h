@@ -10,7 +10,7 @@
  *     int main(int argc, char **argv) {
  *       bitnet_error why = BITNET_ERROR_INIT;
  *       bitnet_model *model = NULL; bitnet_ctx *ctx = NULL; bitnet_generator *reply = NULL;
- *       bitnet_message ask = {"user", argc > 2 ? argv[2] : "What is the capital of France?"};
+ *       bitnet_message ask = {"user", argc > 2 ? argv[2] : "What is the capital of France?", 0};
  *       bitnet_generate_options options = BITNET_GENERATE_OPTIONS_INIT;
  *       const char *piece; uint64_t bytes;
  *       options.messages = &ask; options.message_count = 1;
@@ -25,16 +25,19 @@
  *
  *   Status     Calls that can fail return a bitnet_status: BITNET_OK is 0, failures are negative, BITNET_DONE
  *              is positive. Results come through the last parameters; on failure they are not written, except
- *              that an out handle is set to NULL. A failed call changes nothing else: every object stays usable.
+ *              that an out handle is set to NULL. A failed call changes nothing else, unless it says so, and every
+ *              object stays usable.
  *   Reasons    `why` may be NULL. On failure it receives the status and a sentence that names the place and both
  *              sides ("blk.3.attn_q.weight: file has [2560, 2048], model needs [2560, 2560]"). On success it is
  *              left alone. It must have been initialized (BITNET_ERROR_INIT or bitnet_error_init).
  *   Any call   may return BITNET_E_ARGUMENT (a pointer is NULL that must not be, a number is out of its range, a
  *              struct's size is smaller than version 0.1's; the sentence says which) and BITNET_E_MEMORY (nothing
  *              was done; free something and call again). They are not listed again below.
- *   Threads    A const handle may be used by any number of calls at the same time. A handle that is not const
- *              may be used by one call at a time, on any thread. Different handles are independent: contexts of
- *              one model run side by side.
+ *   Threads    Calls that take a handle as const may run side by side, but not beside one that takes it without
+ *              const; of those, one at a time, on any thread. A model is const once it is open. A generator's calls
+ *              count as uses of its context. Only bitnet_ctx_cancel may run at any time. Different handles are
+ *              independent: contexts of one model run side by side. After fork() a child must not use the handles it
+ *              inherited, closing included: threads are not inherited.
  *   Ownership  What comes back through an out parameter is yours to close. What a getter returns belongs to the
  *              handle and lives as long as it does, if nothing shorter is stated. Closing NULL does nothing.
  *              Strings and arrays you pass are read during the call and not kept, unless stated.
@@ -45,9 +48,10 @@
  *   Buffers    Query-then-fill: with `capacity` too small (0 and a NULL buffer are fine), the call stores the size
  *              needed and returns BITNET_E_BUFFER; nothing is written to the buffer. Sizes are 64-bit, in bytes
  *              for text and in elements for tokens. Text is UTF-8, not terminated unless stated; paths are UTF-8
- *              on every system.
+ *              on every system. Texts of a file that are not UTF-8 are given with U+FFFD for what is broken.
  *   Silence    The library never prints, aborts, exits, changes the locale, installs signal handlers or reads
- *              environment variables. Messages go to your log callback, if you set one.
+ *              environment variables (mimalloc reads its own MIMALLOC_* ones when it is loaded). Messages go to your
+ *              log callback, if you set one.
  *   The host   keeps its allocator: the library's own memory comes from mimalloc opened privately where it is
  *              installed, else from malloc, and never crosses this interface for you to free.
  *
@@ -123,7 +127,7 @@ typedef enum bitnet_status {
   BITNET_E_CANCELLED = -8,
   /* The caller's buffer is too small; the size needed was stored. Call again with that much. */
   BITNET_E_BUFFER = -9,
-  /* There is no such key, token or sequence. */
+  /* There is no such metadata key or tensor. */
   BITNET_E_NOT_FOUND = -10,
   /* A device (a GPU) cannot be used or failed; the sentence says why. The CPU still works. */
   BITNET_E_DEVICE = -11,
@@ -155,12 +159,12 @@ typedef enum bitnet_log_level {
 } bitnet_log_level;
 
 /* One message, a terminated sentence without a newline; valid during the call. Called on the thread of the call
- * that logs, never from the library's own threads. Must not call the library on the same handle, must not throw
- * or longjmp. */
+ * that logs, never from the library's own threads; on several at once if you open several models with it. Must not
+ * call the library on the same handle, must not throw or longjmp. */
 typedef void (*bitnet_log_fn)(void *user, bitnet_log_level level, const char *text);
 
-/* Progress of a long call, `done` of 1.0, never decreasing, about a hundred times at most. Return 0 to go on, anything else to
- * cancel the call (it then returns BITNET_E_CANCELLED). Same rules as bitnet_log_fn. */
+/* Progress of a long call, `done` of 1.0, never decreasing, about a hundred times at most. Return 0 to go on, anything
+ * else to cancel the call (it then returns BITNET_E_CANCELLED). Same rules as bitnet_log_fn. */
 typedef int (*bitnet_progress_fn)(void *user, double done);
 
 /* ---- Models ------------------------------------------------------------------------------------------------- */
@@ -228,7 +232,8 @@ BITNET_API void bitnet_model_options_init(bitnet_model_options *options);
  *            BITNET_E_CANCELLED    the progress callback said so
  *   memory   the file is mapped; the ternary weights are packed anew (about a quarter byte each) and the
  *            original is then not touched again. bitnet_model_estimate tells the sum beforehand.
- *   threads  any; long (a second per gigabyte), so give a progress callback or call it off your main thread.
+ *   threads  any; long (a second per gigabyte), so give a progress callback or call it off your main thread. Progress
+ *            is of the weights' preparation; copying the file (BITNET_MODEL_READ, a source) comes before it.
  *   since    0.1 */
 BITNET_API bitnet_status bitnet_model_open(const char *path, const bitnet_model_options *options,
                                            bitnet_model **model, bitnet_error *why);
@@ -270,12 +275,13 @@ typedef struct bitnet_model_info {
   const char *device;        /* "cpu" */
   const char *isa;           /* the instruction set in use: "avx512", ... */
   const char *chat_template; /* "bitnet", "llama-3", "falcon3", "chatml"; "" for a model that cannot chat */
-  uint64_t fingerprint;      /* of the file's description and samples of its data; equal files, equal numbers */
+  uint64_t fingerprint;      /* of the metadata and both ends of each tensor: tells models apart, proves nothing */
   uint64_t parameters;       /* numbers in its weights */
   uint64_t file_bytes;
   uint64_t weight_bytes;     /* resident: what the library allocated for weights */
   uint64_t bytes_per_token;  /* weight bytes read to decode one token (without the cache) */
-  int32_t vocab_size;        /* tokens are 0..vocab_size-1; a row of logits has this many numbers */
+  int32_t vocab_size;        /* tokens are 0..vocab_size-1; a row of logits has this many numbers. The last ones may be
+                                padding without text, which generators never pick */
   int32_t context_length;    /* positions the model was trained for */
   int32_t layers;
   int32_t width;             /* numbers in an embedding */
@@ -301,8 +307,8 @@ BITNET_API bitnet_status bitnet_model_get_info(const bitnet_model *model, bitnet
 BITNET_API uint64_t bitnet_model_metadata_count(const bitnet_model *model);
 BITNET_API const char *bitnet_model_metadata_key(const bitnet_model *model, uint64_t index);
 /* A value as text: strings as they are, numbers in decimal, booleans true or false, arrays as JSON, of which at most
- * max_elements are written, then the string "...". Query-then-fill; terminated, *bytes does not count the terminator but
- * capacity must have room for it.  BITNET_E_NOT_FOUND: no such key. Since 0.1. */
+ * max_elements are written, then the string "..."; in arrays what is no finite number is null. Query-then-fill; not
+ * terminated. BITNET_E_NOT_FOUND: no such key. Since 0.1. */
 BITNET_API bitnet_status bitnet_model_metadata_text(const bitnet_model *model, const char *key,
                                                     uint64_t max_elements, char *buffer,
                                                     uint64_t capacity, uint64_t *bytes,
@@ -338,8 +344,8 @@ enum {
 };
 
 /* Text to tokens. text[0..bytes) should be UTF-8; bytes that are not are encoded one by one where the vocabulary
- * has them. tokens[0..capacity) is query-then-fill, *count receives the number. A text of n bytes never has more
- * than n + 2 tokens. Linear in time. Since 0.1. */
+ * has them. tokens[0..capacity) is query-then-fill, *count receives the number. Texts of 4 GiB and more are
+ * BITNET_E_ARGUMENT. Since 0.1. */
 BITNET_API bitnet_status bitnet_tokenize(const bitnet_model *model, const char *text,
                                          uint64_t bytes, uint32_t flags, int32_t *tokens,
                                          uint64_t capacity, uint64_t *count, bitnet_error *why);
@@ -359,13 +365,16 @@ BITNET_API int bitnet_token_is_end(const bitnet_model *model, int32_t token);
 
 /* One message of a conversation. */
 typedef struct bitnet_message {
-  const char *role;    /* "system", "user" or "assistant" */
-  const char *content; /* terminated UTF-8; control tokens in it are taken as plain text */
+  const char *role;       /* "system", "user" or "assistant", terminated */
+  const char *content;    /* UTF-8; control tokens in it are taken as plain text */
+  uint64_t content_bytes; /* 0: content is terminated */
 } bitnet_message;
 
 /* Renders messages by the model's chat template, up to where the assistant's reply begins, as tokens.
  *   template_name  "bitnet", "llama-3", "falcon3", "chatml"; NULL: the model's own
- *   returns        BITNET_E_UNSUPPORTED  the model has no template that is known: name one, or build the prompt yourself
+ *   returns        BITNET_E_ARGUMENT     another name, another role, no messages
+ *                  BITNET_E_UNSUPPORTED  the model has no template that is known: name one, or build the prompt
+ *                                        yourself; or its vocabulary lacks the template's tokens
  * Query-then-fill. Since 0.1. */
 BITNET_API bitnet_status bitnet_chat_tokenize(const bitnet_model *model, const bitnet_message *messages,
                                               uint64_t message_count, const char *template_name,
@@ -385,14 +394,16 @@ BITNET_API bitnet_status bitnet_chat_render(const bitnet_model *model, const bit
 typedef struct bitnet_ctx bitnet_ctx;
 
 /* Runs task(argument, 0) ... task(argument, count - 1), in any order, side by side or one after the other, and
- * returns when all have returned. Called on the thread of the call that decodes. */
+ * returns when all have returned. Called on the thread of the call that decodes; not at all with one thread. Must not
+ * throw or longjmp. */
 typedef void (*bitnet_execute_fn)(void *user, void (*task)(void *argument, int32_t index),
                                   void *argument, int32_t count);
 
 typedef struct bitnet_ctx_options {
   uint32_t size;       /* sizeof(bitnet_ctx_options) */
   uint32_t flags;      /* 0 */
-  uint32_t positions;  /* cached positions, all sequences together; 0: the model's context length. Rounded up to 64 */
+  uint32_t positions;  /* cached positions, all sequences together, at most 2^24; 0: the model's context length. Rounded
+                          up to 64 */
   uint32_t sequences;  /* sequences are 0..sequences-1, at most 1024; 0: 16 */
   uint32_t batch;      /* tokens computed at once, at most 4096; 0: 128. Longer batches are cut, which changes no bit */
   int32_t threads;     /* 1..1024; 0: as many as there are cores. Changes no bit */
@@ -402,7 +413,8 @@ typedef struct bitnet_ctx_options {
 #define BITNET_CTX_OPTIONS_INIT {sizeof(bitnet_ctx_options), 0, 0, 0, 0, 0, 0, 0}
 BITNET_API void bitnet_ctx_options_init(bitnet_ctx_options *options);
 
-/* Opens a context. All its memory is allocated here, nothing per token. The model may be closed before it.
+/* Opens a context. Its memory is allocated here, for one row of logits; a batch that wants more rows than any before
+ * makes room for them. Nothing is allocated per token. The model may be closed before the context.
  * BITNET_E_STATE: the model was opened with BITNET_MODEL_DESCRIBE. Since 0.1. */
 BITNET_API bitnet_status bitnet_ctx_open(const bitnet_model *model, const bitnet_ctx_options *options,
                                          bitnet_ctx **ctx, bitnet_error *why);
@@ -453,7 +465,8 @@ BITNET_API bitnet_status bitnet_ctx_sequence_truncate(bitnet_ctx *ctx, int32_t s
                                                       uint64_t positions, bitnet_error *why);
 
 /* Writes one sequence (its tokens, keys and values) to a buffer, query-then-fill, with a checksum, to be loaded into
- * any context of the same model, in another process or on another machine. Since 0.1. */
+ * any context of the same model opened with the same layout and activation, in another process or on another machine.
+ * Since 0.1. */
 BITNET_API bitnet_status bitnet_ctx_save(const bitnet_ctx *ctx, int32_t sequence, void *buffer,
                                          uint64_t capacity, uint64_t *bytes, bitnet_error *why);
 /* Replaces a sequence by a saved one, all or nothing.
@@ -464,8 +477,9 @@ BITNET_API bitnet_status bitnet_ctx_save(const bitnet_ctx *ctx, int32_t sequence
 BITNET_API bitnet_status bitnet_ctx_load(bitnet_ctx *ctx, int32_t sequence, const void *data,
                                          uint64_t bytes, bitnet_error *why);
 
-/* Makes the call that is decoding in this context return BITNET_E_CANCELLED soon (within one layer of one batch). If none
- * is, the next one to decode returns it. From any thread, and from a signal handler. Since 0.1. */
+/* Makes the call that is decoding in this context return BITNET_E_CANCELLED soon (within one layer of one batch, or the
+ * head). If none is, the next one to decode returns it, unless bitnet_generate_open comes first: a new reply does not
+ * inherit what was meant for the one before. At any time, from any thread, and from a signal handler. Since 0.1. */
 BITNET_API void bitnet_ctx_cancel(const bitnet_ctx *ctx);
 
 typedef struct bitnet_ctx_stats {
@@ -502,7 +516,8 @@ typedef struct bitnet_estimate {
   uint64_t weight_bytes; /* packed weights */
   uint64_t cache_bytes;  /* of a context with the options given */
   uint64_t work_bytes;   /* everything else of it */
-  uint64_t total_bytes;  /* weight + cache + work + the part of the file that stays in use */
+  uint64_t total_bytes;  /* weight + cache + work + the part of the file that stays in use (all of it if it was copied
+                            into memory); the system may keep more of a mapped file while it has room */
 } bitnet_estimate;
 #define BITNET_ESTIMATE_INIT {sizeof(bitnet_estimate), 0, 0, 0, 0, 0, 0}
 BITNET_API void bitnet_estimate_init(bitnet_estimate *estimate);
@@ -532,7 +547,7 @@ typedef struct bitnet_sampler_options {
   float repeat_penalty;    /* > 0: logits of tokens seen are divided by it if positive, else multiplied; 0 or 1: off */
   float frequency_penalty; /* times how often a token was seen, subtracted; 0: off */
   float presence_penalty;  /* subtracted once if a token was seen; 0: off */
-  int32_t penalty_window;  /* how many of the last accepted tokens count as seen; 0: 64; -1: all of them */
+  int32_t penalty_window;  /* how many of the last accepted tokens count as seen, at most 2^20; 0: 64; -1: all */
   uint32_t bias_count;
   uint64_t seed;           /* any number, 0 included: the same seed gives the same picks on every machine */
   const bitnet_logit_bias *bias; /* [bias_count], copied */
@@ -582,20 +597,22 @@ typedef struct bitnet_generate_options {
   uint32_t size;                  /* sizeof(bitnet_generate_options) */
   int32_t sequence;               /* which sequence of the context; what it holds and the prompt share is not decoded again */
   /* The prompt: exactly one of the three. */
-  const char *prompt;             /* text to continue, terminated; control tokens in it are parsed (you wrote it) */
+  const char *prompt;             /* text to continue; control tokens in it are parsed (you wrote it), and what the model
+                                     wants before a text is added */
   const bitnet_message *messages; /* [message_count], rendered by the chat template */
   const int32_t *tokens;          /* [token_count] */
+  uint64_t prompt_bytes;          /* 0: prompt is terminated */
   uint64_t message_count;
   uint64_t token_count;
   const char *template_name;      /* for messages; NULL: the model's own */
-  const char *const *stop;        /* [stop_count] texts that end the reply; they are not part of it */
+  const char *const *stop;        /* [stop_count] texts that end the reply, not empty; they are not part of it */
   uint64_t stop_count;
   uint64_t max_tokens;            /* 0: until the reply or the context ends */
   const bitnet_sampler_options *sampling; /* NULL: greedy */
   uint32_t flags;                 /* BITNET_GENERATE_... or 0 */
   uint32_t reserved;              /* 0 */
 } bitnet_generate_options;
-#define BITNET_GENERATE_OPTIONS_INIT {sizeof(bitnet_generate_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define BITNET_GENERATE_OPTIONS_INIT {sizeof(bitnet_generate_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 BITNET_API void bitnet_generate_options_init(bitnet_generate_options *options);
 
 enum {
@@ -615,8 +632,10 @@ BITNET_API bitnet_status bitnet_generate_open(bitnet_ctx *ctx, const bitnet_gene
  *   piece, bytes  whole UTF-8 sequences, never empty, not terminated; belong to the generator until its next call
  *   returns       BITNET_OK              there is a piece
  *                 BITNET_DONE            the reply is over; bitnet_generate_get_info says why it ended. Stays so.
- *                 BITNET_E_CANCELLED     bitnet_ctx_cancel was called; call again to go on where it stopped
+ *                 BITNET_E_CANCELLED     bitnet_ctx_cancel was called; call again to go on where it stopped. Of a long
+ *                                        prompt, slices of 512 tokens that were finished stay in the sequence.
  *                 BITNET_E_CONTEXT_FULL  the cache has no room for the prompt, since other sequences hold it
+ *                 BITNET_E_FORMAT        the model's logits are no numbers: its file is damaged
  *   since         0.1 */
 BITNET_API bitnet_status bitnet_generate_next(bitnet_generator *generator, const char **piece,
                                               uint64_t *bytes, bitnet_error *why);
@@ -638,7 +657,7 @@ typedef struct bitnet_generate_info {
   uint64_t prompt_tokens;
   uint64_t reused_tokens;  /* of the prompt, taken from the cache */
   double prompt_seconds;   /* decoding the rest of the prompt */
-  double decode_seconds;   /* decoding and sampling the reply */
+  double decode_seconds;   /* decoding the reply and picking its tokens */
 } bitnet_generate_info;
 #define BITNET_GENERATE_INFO_INIT {sizeof(bitnet_generate_info), 0, 0, 0, 0, 0, 0, 0}
 BITNET_API void bitnet_generate_info_init(bitnet_generate_info *info);
@@ -665,7 +684,7 @@ typedef struct bitnet_machine_limits {
 } bitnet_machine_limits;
 #define BITNET_MACHINE_LIMITS_INIT {sizeof(bitnet_machine_limits), 0, 0, 0, 0}
 BITNET_API void bitnet_machine_limits_init(bitnet_machine_limits *limits);
-/* Takes about a second and 512 MB. BITNET_E_UNSUPPORTED: no such instruction set here. Since 0.1. */
+/* Takes a few seconds and 512 MB. BITNET_E_UNSUPPORTED: no such instruction set here. Since 0.1. */
 BITNET_API bitnet_status bitnet_machine_measure(bitnet_machine_limits *limits, bitnet_error *why);
 
 #ifdef __cplusplus

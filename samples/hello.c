@@ -3,7 +3,7 @@
 int main(int argc, char **argv) {
   bitnet_error why = BITNET_ERROR_INIT;
   bitnet_model *model = NULL; bitnet_ctx *ctx = NULL; bitnet_generator *reply = NULL;
-  bitnet_message ask = {"user", argc > 2 ? argv[2] : "What is the capital of France?"};
+  bitnet_message ask = {"user", argc > 2 ? argv[2] : "What is the capital of France?", 0};
   bitnet_generate_options options = BITNET_GENERATE_OPTIONS_INIT;
   const char *piece; uint64_t bytes;
   options.messages = &ask; options.message_count = 1;

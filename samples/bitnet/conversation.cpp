@@ -25,12 +25,12 @@ void Conversation::set_system(const std::string& text) {
 
 std::vector<bitnet_message> Conversation::messages(const std::string& question) const {
   std::vector<bitnet_message> list;
-  if (!system_.empty()) list.push_back({"system", system_.c_str()});
+  if (!system_.empty()) list.push_back({"system", system_.c_str(), system_.size()});
   for (const Turn& turn : turns_) {
-    list.push_back({"user", turn.question.c_str()});
-    list.push_back({"assistant", turn.reply.c_str()});
+    list.push_back({"user", turn.question.c_str(), turn.question.size()});
+    list.push_back({"assistant", turn.reply.c_str(), turn.reply.size()});
   }
-  list.push_back({"user", question.c_str()});
+  list.push_back({"user", question.c_str(), question.size()});
   return list;
 }
 

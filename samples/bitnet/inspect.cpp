@@ -17,8 +17,7 @@ std::string metadata_text(const bitnet_model* model, const char* key) {
   return query_then_fill<std::string>(
       [&](char* buffer, uint64_t capacity, uint64_t* bytes, bitnet_error* why) {
         return bitnet_model_metadata_text(model, key, shown_elements, buffer, capacity, bytes, why);
-      },
-      1);
+      });
 }
 
 std::vector<bitnet_tensor_info> tensors(const bitnet_model* model) {

@@ -1,17 +1,43 @@
 // Versions, status names, error objects, init functions.
 #include "api/handles.h"
+#include "tokens/utf8.h"
 
 #define BITNET_TEXT_(x) #x
 #define BITNET_TEXT(x) BITNET_TEXT_(x)
 
 namespace bitnet {
 
+// A sentence may quote what is not UTF-8 and may have been cut inside a character: what does not
+// belong to a whole one becomes '?' or, at the end, is left out.
 void report(const Status& status, bitnet_error* why) noexcept {
   constexpr size_t kHead = offsetof(bitnet_error, message);
   if (!why || why->size <= kHead) return;
   why->status = status.code();
-  const size_t room = std::min(why->size - kHead, sizeof why->message);
-  std::snprintf(why->message, room, "%s", status.text());
+  const size_t room = std::min(why->size - kHead, sizeof why->message) - 1;
+  size_t n = 0;
+  for (std::string_view rest = status.text(); !rest.empty();) {
+    const Utf8Char c = first_char(rest);
+    const size_t length = c.kind == Utf8Char::kWhole ? c.length : 1;
+    if (c.kind == Utf8Char::kUnended || n + length > room) break;
+    if (c.kind == Utf8Char::kWhole) {
+      std::memcpy(why->message + n, rest.data(), length);
+    } else {
+      why->message[n] = '?';
+    }
+    n += length;
+    rest.remove_prefix(length);
+  }
+  why->message[n] = 0;
+}
+
+String valid_utf8(std::string_view text) {
+  String valid;
+  while (!text.empty()) {
+    const Utf8Char c = first_char(text);
+    valid += c.kind == Utf8Char::kWhole ? text.substr(0, c.length) : kReplacement;
+    text.remove_prefix(c.length);
+  }
+  return valid;
 }
 
 }  // namespace bitnet

@@ -156,7 +156,7 @@ bitnet_status bitnet_ctx_save(const bitnet_ctx* ctx, int32_t sequence, void* buf
     BITNET_REQUIRE(bytes, "bytes is NULL");
     BITNET_TRY(check_sequence(ctx, sequence));
     return save_sequence(ctx->context->cache(), ctx->context->weights().model.hyper,
-                         ctx->model->loaded->fingerprint(), sequence, static_cast<uint8_t*>(buffer),
+                         ctx->model->loaded->cache_key(), sequence, static_cast<uint8_t*>(buffer),
                          capacity, bytes);
   });
 }
@@ -168,7 +168,7 @@ bitnet_status bitnet_ctx_load(bitnet_ctx* ctx, int32_t sequence, const void* dat
     BITNET_REQUIRE(data, "data is NULL");
     BITNET_TRY(check_sequence(ctx, sequence));
     return load_sequence(ctx->context->cache(), ctx->context->weights().model.hyper,
-                         ctx->model->loaded->fingerprint(), sequence,
+                         ctx->model->loaded->cache_key(), sequence,
                          {static_cast<const uint8_t*>(data), bytes});
   });
 }

@@ -40,10 +40,18 @@ Status prompt_of(const bitnet_ctx* ctx, const bitnet_generate_options& o, Genera
   }
   to->continues_text = true;
   if (o.tokens) {
+    const int64_t room = ctx->context->room();
+    if (o.token_count > static_cast<uint64_t>(room)) {
+      return Status::error(
+          BITNET_E_CONTEXT_FULL, "the prompt has %llu tokens, the context has room for %lld",
+          static_cast<unsigned long long>(o.token_count), static_cast<long long>(room));
+    }
     to->prompt.assign(o.tokens, o.tokens + o.token_count);
     return {};
   }
-  return model.tokenizer().tokenize(o.prompt, true, true, to->prompt);
+  const std::string_view text =
+      o.prompt_bytes > 0 ? std::string_view(o.prompt, o.prompt_bytes) : std::string_view(o.prompt);
+  return model.tokenizer().tokenize(text, true, true, to->prompt);
 }
 
 }  // namespace
@@ -109,9 +117,11 @@ bitnet_status bitnet_generate_open(bitnet_ctx* ctx, const bitnet_generate_option
       return Status::error(BITNET_E_ARGUMENT, "flags 0x%x has bits that mean nothing in version %s",
                            o.flags, bitnet_version_string());
     }
+    BITNET_REQUIRE(o.reserved == 0, "reserved must be 0");
     BITNET_REQUIRE(o.stop || o.stop_count == 0, "stop is NULL but stop_count is not 0");
 
     Generator::Options how;
+    how.vocabulary = ctx->model->loaded->tokenizer().size();
     how.sequence = o.sequence;
     how.max_tokens = o.max_tokens > 0 ? o.max_tokens : UINT64_MAX;
     how.ignore_end = o.flags & BITNET_GENERATE_IGNORE_END;

@@ -1,10 +1,12 @@
 // What the opaque handles of bitnet.h are, and the one guard every call passes through.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstring>
 #include <exception>
+#include <stdexcept>
 
 #include "base/float_mode.h"
 #include "base/memory.h"
@@ -63,6 +65,9 @@ namespace bitnet {
 
 void report(const Status& status, bitnet_error* why) noexcept;
 
+// The text with U+FFFD for each part of it that is not UTF-8 (texts of a file may be anything).
+String valid_utf8(std::string_view text);
+
 // Runs a call's body: the one place where exceptions end and where a host's float mode is set
 // aside.
 template <class Body>
@@ -73,6 +78,9 @@ bitnet_status guarded(bitnet_error* why, Body&& body) noexcept {
     status = body();
   } catch (const std::bad_alloc&) {
     status = Status::error(BITNET_E_MEMORY, "out of memory; nothing was done");
+  } catch (const std::length_error&) {
+    status =
+        Status::error(BITNET_E_MEMORY, "something is larger than memory can be; nothing was done");
   } catch (...) {
     status = Status::error(BITNET_E_INTERNAL, "an unexpected exception: a defect of libbitnet");
   }
@@ -87,46 +95,76 @@ inline Status argument_error(const char* what) noexcept {
 #define BITNET_REQUIRE(condition, text) \
   if (!(condition)) return ::bitnet::argument_error(text)
 
-// Size of each public struct in 0.1, the smallest a caller may pass: all of them, so far.
-// Copies the caller's options over the defaults. A caller built with a newer header may pass a
-// larger struct: fine as long as what we do not know is zero.
+// The size a struct had when it first came out: what the oldest callers pass. Never changes; a
+// struct that grows keeps its number here while sizeof grows.
+template <class T>
+constexpr uint32_t kFirstSize = 0;
+template <>
+inline constexpr uint32_t kFirstSize<bitnet_model_options> = 72;
+template <>
+inline constexpr uint32_t kFirstSize<bitnet_source> = 32;
+template <>
+inline constexpr uint32_t kFirstSize<bitnet_model_info> = 144;
+template <>
+inline constexpr uint32_t kFirstSize<bitnet_tensor_info> = 72;
+template <>
+inline constexpr uint32_t kFirstSize<bitnet_ctx_options> = 40;
+template <>
+inline constexpr uint32_t kFirstSize<bitnet_ctx_stats> = 88;
+template <>
+inline constexpr uint32_t kFirstSize<bitnet_estimate> = 48;
+template <>
+inline constexpr uint32_t kFirstSize<bitnet_sampler_options> = 56;
+template <>
+inline constexpr uint32_t kFirstSize<bitnet_generate_options> = 104;
+template <>
+inline constexpr uint32_t kFirstSize<bitnet_generate_info> = 56;
+template <>
+inline constexpr uint32_t kFirstSize<bitnet_machine_limits> = 32;
+
+template <class T>
+Status check_size(uint32_t size, const char* name) noexcept {
+  static_assert(kFirstSize<T> > 0 && kFirstSize<T> <= sizeof(T));
+  if (size >= kFirstSize<T>) return {};
+  return Status::error(BITNET_E_ARGUMENT,
+                       "%s.size is %u, the first version had %u: initialize it with its macro or "
+                       "function",
+                       name, size, kFirstSize<T>);
+}
+
+// Lays the caller's options over the defaults in *to. An older caller's struct is shorter: the rest
+// keeps its defaults. A newer caller's is longer: fine as long as what we do not know is zero.
 template <class T>
 Status read_options(const T* from, T* to, const char* name) noexcept {
   if (!from) return {};
-  if (from->size < sizeof(T)) {
-    return Status::error(BITNET_E_ARGUMENT,
-                         "%s.size is %u, version 0.1 needs %zu: initialize it with its macro or "
-                         "function",
-                         name, from->size, sizeof(T));
-  }
+  uint32_t size;
+  std::memcpy(&size, from, sizeof size);
+  BITNET_TRY(check_size<T>(size, name));
   const auto* bytes = reinterpret_cast<const unsigned char*>(from);
-  for (uint32_t i = sizeof(T); i < from->size; ++i) {
+  for (uint32_t i = sizeof(T); i < size; ++i) {
     if (bytes[i] != 0) {
       return Status::error(
           BITNET_E_UNSUPPORTED,
           "%s has %u bytes and sets one beyond the %zu this library knows: it needs "
           "a newer libbitnet",
-          name, from->size, sizeof(T));
+          name, size, sizeof(T));
     }
   }
-  *to = *from;
+  std::memcpy(to, from, std::min<size_t>(size, sizeof(T)));
   to->size = sizeof(T);
   return {};
 }
 
-// Fills the caller's struct, of which a newer header may have more than we know.
+// Fills as much of the caller's struct as it has and we know.
 template <class T>
 Status write_struct(const T& from, T* to, const char* name) noexcept {
   if (!to) return Status::error(BITNET_E_ARGUMENT, "%s is NULL", name);
-  if (to->size < sizeof(T)) {
-    return Status::error(BITNET_E_ARGUMENT,
-                         "%s.size is %u, version 0.1 needs %zu: initialize it with its macro or "
-                         "function",
-                         name, to->size, sizeof(T));
-  }
-  const uint32_t size = to->size;
-  *to = from;
-  to->size = size;
+  uint32_t size;
+  std::memcpy(&size, to, sizeof size);
+  BITNET_TRY(check_size<T>(size, name));
+  T filled = from;
+  filled.size = size;
+  std::memcpy(to, &filled, std::min<size_t>(size, sizeof(T)));
   return {};
 }
 
@@ -134,12 +172,12 @@ Status write_struct(const T& from, T* to, const char* name) noexcept {
 template <class T>
 Status fill(std::span<const T> from, T* buffer, uint64_t capacity, uint64_t* needed,
             const char* unit) noexcept {
+  if (!buffer && capacity > 0) return argument_error("buffer is NULL but capacity is not 0");
   *needed = from.size();
   if (capacity < from.size()) {
     return Status::error(BITNET_E_BUFFER, "the buffer has room for %llu %s, needed are %zu",
                          static_cast<unsigned long long>(capacity), unit, from.size());
   }
-  if (!buffer && !from.empty()) return argument_error("buffer is NULL but capacity is not 0");
   if (!from.empty()) std::memcpy(buffer, from.data(), from.size_bytes());
   return {};
 }

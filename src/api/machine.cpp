@@ -49,11 +49,17 @@ double measure_stream(const Ops& ops, ThreadPool& pool) {
 }
 
 double measure_int8(const Ops& ops, ThreadPool& pool) {
-  constexpr uint64_t kCount = uint64_t{4} << 30;
+  // As many as take a tenth of a second: instruction sets differ by a factor of a hundred.
+  uint64_t count = uint64_t{1} << 22;
+  for (;; count *= 2) {
+    const double started = now();
+    ops.int8_multiply_adds(count);
+    if (now() - started >= 0.1) break;
+  }
   Vec<uint64_t> done(static_cast<size_t>(pool.size()));
   return best_rate([&] {
     pool.run(
-        [&](int worker) { done[static_cast<size_t>(worker)] = ops.int8_multiply_adds(kCount); });
+        [&](int worker) { done[static_cast<size_t>(worker)] = ops.int8_multiply_adds(count); });
     double sum = 0;
     for (uint64_t d : done) sum += static_cast<double>(d);
     return sum;

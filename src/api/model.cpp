@@ -2,6 +2,8 @@
 #include <cJSON.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 
 #include "api/handles.h"
 #include "base/threads.h"
@@ -17,6 +19,9 @@ Status model_options(const bitnet_model_options* from, LoadedModel::Options* to)
   if (o.flags & ~kModelFlags) {
     return Status::error(BITNET_E_ARGUMENT, "flags 0x%x has bits that mean nothing in version %s",
                          o.flags, bitnet_version_string());
+  }
+  if (o.reserved != 0) {
+    return Status::error(BITNET_E_ARGUMENT, "reserved is %d, must be 0", o.reserved);
   }
   if (o.threads < 0 || o.threads > 1024) {
     return Status::error(BITNET_E_ARGUMENT, "threads is %d, not in 0..1024", o.threads);
@@ -49,11 +54,11 @@ Status model_options(const bitnet_model_options* from, LoadedModel::Options* to)
 Ptr<bitnet_model> handle_of(Ptr<const LoadedModel> loaded) {
   Ptr<bitnet_model> model = make<bitnet_model>(std::move(loaded));
   const LoadedModel& m = *model->loaded;
-  model->family = m.description().family;
-  model->name = m.description().name;
+  model->family = valid_utf8(m.description().family);
+  model->name = valid_utf8(m.description().name);
   for (const KeyValue& kv : m.file().metadata()) model->keys.emplace_back(kv.key);
   for (const TensorInfo& t : m.file().tensors()) {
-    model->tensor_names.emplace_back(t.name);
+    model->tensor_names.push_back(valid_utf8(t.name));
     const char* type = tensor_type_name(t.type);
     char number[24];
     std::snprintf(number, sizeof number, "type %u", static_cast<unsigned>(t.type));
@@ -108,57 +113,53 @@ size_t scalar_bytes(ValueType type) noexcept {
   }
 }
 
+// Shortest form that reads back the same, whatever the host's locale.
+template <class T>
+void append_number(T value, String& out) {
+  char text[40];
+  out.append(text, std::to_chars(text, text + sizeof text, value).ptr);
+}
+
 void append_scalar(ValueType type, const uint8_t* data, String& out) {
-  char text[40] = "";
-  const auto print_unsigned = [&](uint64_t v) {
-    std::snprintf(text, sizeof text, "%llu", static_cast<unsigned long long>(v));
-  };
-  const auto print_signed = [&](int64_t v) {
-    std::snprintf(text, sizeof text, "%lld", static_cast<long long>(v));
-  };
   switch (type) {
     case ValueType::kU8:
-      print_unsigned(read_as<uint8_t>(data));
-      break;
+      return append_number(read_as<uint8_t>(data), out);
     case ValueType::kU16:
-      print_unsigned(read_as<uint16_t>(data));
-      break;
+      return append_number(read_as<uint16_t>(data), out);
     case ValueType::kU32:
-      print_unsigned(read_as<uint32_t>(data));
-      break;
+      return append_number(read_as<uint32_t>(data), out);
     case ValueType::kU64:
-      print_unsigned(read_as<uint64_t>(data));
-      break;
+      return append_number(read_as<uint64_t>(data), out);
     case ValueType::kI8:
-      print_signed(read_as<int8_t>(data));
-      break;
+      return append_number(read_as<int8_t>(data), out);
     case ValueType::kI16:
-      print_signed(read_as<int16_t>(data));
-      break;
+      return append_number(read_as<int16_t>(data), out);
     case ValueType::kI32:
-      print_signed(read_as<int32_t>(data));
-      break;
+      return append_number(read_as<int32_t>(data), out);
     case ValueType::kI64:
-      print_signed(read_as<int64_t>(data));
-      break;
+      return append_number(read_as<int64_t>(data), out);
     case ValueType::kF32:
-      std::snprintf(text, sizeof text, "%.9g", static_cast<double>(read_as<float>(data)));
-      break;
+      return append_number(read_as<float>(data), out);
     case ValueType::kF64:
-      std::snprintf(text, sizeof text, "%.17g", read_as<double>(data));
-      break;
+      return append_number(read_as<double>(data), out);
     case ValueType::kBool:
       out += data[0] ? "true" : "false";
       return;
     default:
       return;
   }
-  out += text;
+}
+
+bool is_finite(ValueType type, const uint8_t* data) noexcept {
+  if (type == ValueType::kF32) return std::isfinite(read_as<float>(data));
+  if (type == ValueType::kF64) return std::isfinite(read_as<double>(data));
+  return true;
 }
 
 // A JSON string literal, quoted and escaped by cJSON.
 void append_json_string(std::string_view text, String& out) {
-  const String terminated(text);  // JSON texts cannot hold NUL; what follows one is left out
+  const String terminated =
+      valid_utf8(text);  // cJSON's texts end at a NUL: what follows one is left out
   struct Free {
     void operator()(char* p) const noexcept { cJSON_free(p); }
     void operator()(cJSON* p) const noexcept { cJSON_Delete(p); }
@@ -180,7 +181,11 @@ void append_array(const Value& value, uint64_t max_elements, String& out) {
       append_json_string({reinterpret_cast<const char*>(at) + 8, bytes}, out);
       at += 8 + bytes;
     } else {
-      append_scalar(value.element, at, out);
+      if (is_finite(value.element, at)) {
+        append_scalar(value.element, at, out);
+      } else {
+        out += "null";
+      }
       at += scalar_bytes(value.element);
     }
   }
@@ -191,7 +196,7 @@ void append_array(const Value& value, uint64_t max_elements, String& out) {
 String text_of(const Value& value, uint64_t max_elements) {
   String out;
   if (value.type == ValueType::kString) {
-    out.assign(reinterpret_cast<const char*>(value.data.data()), value.data.size());
+    out = valid_utf8({reinterpret_cast<const char*>(value.data.data()), value.data.size()});
   } else if (value.type == ValueType::kArray) {
     append_array(value, max_elements, out);
   } else {
@@ -234,6 +239,7 @@ bitnet_status bitnet_model_open_source(const bitnet_source* source,
                       BITNET_REQUIRE(source, "source is NULL");
                       bitnet_source s = BITNET_SOURCE_INIT;
                       BITNET_TRY(read_options(source, &s, "bitnet_source"));
+                      BITNET_REQUIRE(s.reserved == 0, "source.reserved must be 0");
                       BITNET_REQUIRE(s.read_at, "source.read_at is NULL");
                       return LoadedModel::open_source({s.read_at, s.user, s.bytes}, how);
                     });
@@ -300,11 +306,7 @@ bitnet_status bitnet_model_metadata_text(const bitnet_model* model, const char* 
     if (!value)
       return Status::error(BITNET_E_NOT_FOUND, "the file has no metadata key \"%s\"", key);
     const String text = text_of(*value, max_elements);
-    // The terminator is copied with the text but not counted.
-    Status status = fill(std::span<const char>(text.c_str(), text.size() + 1), buffer, capacity,
-                         bytes, "bytes");
-    *bytes = text.size();
-    return status;
+    return fill(std::span<const char>(text), buffer, capacity, bytes, "bytes");
   });
 }
 
@@ -344,7 +346,8 @@ bitnet_status bitnet_model_estimate(const bitnet_model* model, const bitnet_ctx_
     e.weight_bytes = Weights::packed_bytes_of(d);
     e.cache_bytes = KvCache::bytes_of(d.hyper, how.positions);
     e.work_bytes = Context::work_bytes_of(d, how);
-    e.total_bytes = e.weight_bytes + e.cache_bytes + e.work_bytes + Weights::file_bytes_of(d);
+    e.total_bytes = e.weight_bytes + e.cache_bytes + e.work_bytes +
+                    (model->loaded->owns_file_copy() ? e.file_bytes : Weights::file_bytes_of(d));
     return write_struct(e, estimate, "bitnet_estimate");
   });
 }

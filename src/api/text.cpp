@@ -11,6 +11,11 @@ Status check_flags(uint32_t flags, uint32_t known) noexcept {
   return {};
 }
 
+// A row of the embedding table beyond the vocabulary: a token without text.
+bool is_padding(const LoadedModel& model, int32_t token) noexcept {
+  return token >= model.tokenizer().size() && token < model.description().hyper.vocab;
+}
+
 Status read_messages(const bitnet_message* messages, uint64_t count, Vec<ChatMessage>& out) {
   BITNET_REQUIRE(messages || count == 0, "messages is NULL");
   for (uint64_t i = 0; i < count; ++i) {
@@ -18,7 +23,9 @@ Status read_messages(const bitnet_message* messages, uint64_t count, Vec<ChatMes
       return Status::error(BITNET_E_ARGUMENT, "message %llu: role or content is NULL",
                            static_cast<unsigned long long>(i));
     }
-    out.push_back({messages[i].role, messages[i].content});
+    const uint64_t bytes = messages[i].content_bytes;
+    out.push_back({messages[i].role, bytes > 0 ? std::string_view(messages[i].content, bytes)
+                                               : std::string_view(messages[i].content)});
   }
   return {};
 }
@@ -68,9 +75,13 @@ bitnet_status bitnet_detokenize(const bitnet_model* model, const int32_t* tokens
     BITNET_REQUIRE(tokens || count == 0, "tokens is NULL");
     BITNET_REQUIRE(bytes, "bytes is NULL");
     BITNET_TRY(check_flags(flags, BITNET_DETOKENIZE_SPECIAL));
+    Vec<int32_t> with_text;
+    for (uint64_t i = 0; i < count; ++i) {
+      if (!is_padding(*model->loaded, tokens[i])) with_text.push_back(tokens[i]);
+    }
     String out;
-    BITNET_TRY(model->loaded->tokenizer().detokenize({tokens, count},
-                                                     flags & BITNET_DETOKENIZE_SPECIAL, out));
+    BITNET_TRY(
+        model->loaded->tokenizer().detokenize(with_text, flags & BITNET_DETOKENIZE_SPECIAL, out));
     return fill(std::span<const char>(out), text, capacity, bytes, "bytes");
   });
 }
@@ -81,8 +92,10 @@ bitnet_status bitnet_token_piece(const bitnet_model* model, int32_t token, uint3
     BITNET_REQUIRE(model, "model is NULL");
     BITNET_REQUIRE(piece && bytes, "piece or bytes is NULL");
     BITNET_TRY(check_flags(flags, BITNET_DETOKENIZE_SPECIAL));
-    BITNET_LET(const std::string_view text,
-               model->loaded->tokenizer().piece(token, flags & BITNET_DETOKENIZE_SPECIAL));
+    std::string_view text;
+    if (!is_padding(*model->loaded, token)) {
+      BITNET_LET(text, model->loaded->tokenizer().piece(token, flags & BITNET_DETOKENIZE_SPECIAL));
+    }
     *piece = text.data() ? text.data() : "";
     *bytes = text.size();
     return {};

@@ -83,6 +83,14 @@ Heap choose_heap() noexcept {
     dlerror();
     return kLibc;
   }
+  // What MIMALLOC_* variables make it say at exit would go to stderr, which is the host's.
+  using Output = void (*)(const char* message, void* argument);
+  if (const auto register_output =
+          reinterpret_cast<void (*)(Output, void*)>(dlsym(library, "mi_register_output"))) {
+    register_output([](const char*, void*) {}, nullptr);
+  } else {
+    dlerror();
+  }
   return {allocate_aligned, free_any, "mimalloc"};
 }
 

@@ -201,6 +201,12 @@ class GgufParser {
                          count, what, file_.size(), fits);
   }
 
+  // Names reach callers as terminated texts, so they have to be whole as such.
+  static Status without_nul(const char* what, std::string_view name) {
+    if (name.find('\0') == std::string_view::npos) return {};
+    return Status::error(BITNET_E_FORMAT, "%s %s: has a zero byte in it", what, shown(name).text);
+  }
+
   Status metadata() {
     gguf_.metadata_.reserve(static_cast<size_t>(pair_count_));
     for (uint64_t i = 0; i < pair_count_; ++i) {
@@ -211,6 +217,7 @@ class GgufParser {
       if (pair.key.empty()) {
         return Status::error(BITNET_E_FORMAT, "%s: its key is empty, expected a name", place);
       }
+      BITNET_TRY(without_nul("metadata key", pair.key));
       BITNET_TRY(value(shown(pair.key).text, pair.value));
       gguf_.metadata_.push_back(pair);
     }
@@ -289,6 +296,7 @@ class GgufParser {
       if (t.name.empty()) {
         return Status::error(BITNET_E_FORMAT, "%s: its name is empty, expected a name", place);
       }
+      BITNET_TRY(without_nul("tensor", t.name));
       BITNET_TRY(tensor_info(shown(t.name).text, t));
       gguf_.tensors_.push_back(t);
     }

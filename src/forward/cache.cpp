@@ -52,6 +52,18 @@ int64_t KvCache::pages_needed(int64_t sequence, int64_t count) const noexcept {
   return more + (copies ? 1 : 0);
 }
 
+bool KvCache::can_extend(int64_t sequence, int64_t keep, int64_t positions) const noexcept {
+  const Sequence& s = at(sequence);
+  const int64_t kept = pages_of(keep);
+  int64_t available = pages_free();
+  for (size_t page = static_cast<size_t>(kept); page < s.pages.size(); ++page) {
+    available += users_[static_cast<size_t>(s.pages[page])] == 1;
+  }
+  const bool copies = keep % kPagePositions != 0 && positions > keep &&
+                      users_[static_cast<size_t>(s.pages[static_cast<size_t>(kept - 1)])] > 1;
+  return pages_of(positions) - kept + (copies ? 1 : 0) <= available;
+}
+
 void KvCache::reserve(int64_t sequence, int64_t count) {
   Sequence& s = at(sequence);
   const int64_t length = static_cast<int64_t>(s.tokens.size());

@@ -39,6 +39,8 @@ class KvCache {
   // Pages that `count` more positions of this sequence would take from the free ones.
   int64_t pages_needed(int64_t sequence, int64_t count) const noexcept;
   int64_t pages_free() const noexcept { return static_cast<int64_t>(free_.size()); }
+  // Whether the sequence, cut to its first `keep` positions, could then grow to `positions`.
+  bool can_extend(int64_t sequence, int64_t keep, int64_t positions) const noexcept;
   // Makes the next `count` positions writable (the page they begin in is made this sequence's own).
   // pages_needed() must be free. May throw std::bad_alloc, having changed nothing that shows.
   void reserve(int64_t sequence, int64_t count);

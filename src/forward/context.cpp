@@ -55,7 +55,7 @@ namespace {
 
 // Sizes of the work buffers in one place: opening allocates them, the estimate adds them up.
 struct WorkSizes {
-  uint64_t x, normed, quantized, per_token, q, kv, gate, rope, parts, trees;
+  uint64_t x, normed, quantized, per_token, q, kv, gate, rope, parts, trees, logits;
 
   WorkSizes(const HyperParameters& h, const Context::Options& o) noexcept {
     const auto floats = [](int64_t a, int64_t b) { return static_cast<uint64_t>(a * b) * 4; };
@@ -71,10 +71,11 @@ struct WorkSizes {
     parts = floats(kSplitTokens * h.kv_heads * groups_of(h, o.positions),
                    AttentionPart::floats(queries, h.head_dim));
     trees = floats(o.threads, AttentionTree::floats(queries, h.head_dim));
+    logits = floats(1, h.vocab);
   }
   uint64_t total() const noexcept {
     return 3 * x + normed + quantized + 2 * per_token + 2 * q + 2 * kv + 2 * gate + 2 * rope +
-           parts + trees;
+           parts + trees + logits;
   }
 };
 
@@ -141,6 +142,7 @@ Context::Context(const Weights& weights, const Options& options, Ptr<ThreadPool>
       next_position_(static_cast<size_t>(options.sequences), -1) {
   touched_.reserve(static_cast<size_t>(options.sequences));
   head_rows_.reserve(static_cast<size_t>(options.batch));
+  logits_ = Buffer(WorkSizes(hyper_, options).logits);
 }
 
 KernelCounts Context::kernel_counts() const noexcept {
@@ -286,18 +288,21 @@ const float* Context::embedding(uint64_t entry) const noexcept {
 
 // ---- The forward pass (formats.md 4.1, 4.3): top to bottom as in the paper's diagram ------------
 
+Status Context::check_cancelled() noexcept {
+  if (!cancelled_.exchange(false, std::memory_order_relaxed)) return {};
+  return Status::error(BITNET_E_CANCELLED, "cancelled; nothing was added");
+}
+
 Status Context::forward(std::span<const bitnet_batch_entry> entries, uint64_t first_entry) {
   embed(entries);
   for (int64_t layer = 0; layer < hyper_.layers; ++layer) {
-    if (cancelled_.exchange(false, std::memory_order_relaxed)) {
-      return Status::error(BITNET_E_CANCELLED, "cancelled in layer %lld; nothing was added",
-                           static_cast<long long>(layer));
-    }
+    BITNET_TRY(check_cancelled());
     attention_block(entries, layer);
     feed_forward_block(static_cast<int64_t>(entries.size()), layer);
   }
+  BITNET_TRY(check_cancelled());
   read_out(entries, first_entry);
-  return {};
+  return check_cancelled();
 }
 
 // Token embeddings into x, and each token's rotation angles.

@@ -5,6 +5,7 @@
 // call at a time, except cancel().
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <span>
 
@@ -52,6 +53,9 @@ class Context {
 
   // Any thread, also a signal handler.
   void cancel() const noexcept { cancelled_.store(true, std::memory_order_relaxed); }
+  void forget_cancel() noexcept { cancelled_.store(false, std::memory_order_relaxed); }
+  // Positions one sequence can have at most.
+  int64_t room() const noexcept { return std::min(cache_.positions(), hyper_.context); }
 
   KvCache& cache() noexcept { return cache_; }
   const KvCache& cache() const noexcept { return cache_; }
@@ -95,6 +99,7 @@ class Context {
   Status check(std::span<const bitnet_batch_entry> entries);
   void assign_rows(std::span<const bitnet_batch_entry> entries);
   Status reserve(std::span<const bitnet_batch_entry> entries);
+  Status check_cancelled() noexcept;
   Status forward(std::span<const bitnet_batch_entry> entries, uint64_t first_entry);
   void commit(std::span<const bitnet_batch_entry> entries, double seconds) noexcept;
   void embed(std::span<const bitnet_batch_entry> entries);

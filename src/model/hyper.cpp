@@ -17,7 +17,7 @@ constexpr Family kFamilies[] = {
 
 // Bounds of formats.md 1.3 (11). They keep every product of two of them far inside int64.
 constexpr uint64_t kMaxLayers = 1024, kMaxHeads = 1024, kMaxHeadDim = 1024;
-constexpr uint64_t kMaxVocab = 1 << 24, kMaxContext = 1 << 24, kMaxWidth = kMaxTernaryCols;
+constexpr uint64_t kMaxVocab = 1 << 23, kMaxContext = 1 << 24, kMaxWidth = kMaxTernaryCols;
 constexpr double kDefaultRopeBase = 10000;
 
 // Metadata of one family: keys are "<family>.<name>".

@@ -32,7 +32,13 @@ Result<Ptr<Generator>> Generator::open(Context& context, const Tokenizer& tokeni
                            options.prompt[i], static_cast<long long>(vocab - 1));
     }
   }
-  const int64_t room = std::min(context.cache().positions(), context.weights().model.hyper.context);
+  for (const LogitBias& bias : options.sampling.bias) {
+    if (bias.token >= options.vocabulary) {
+      return Status::error(BITNET_E_ARGUMENT, "a bias is for token %d, the last one is %d",
+                           bias.token, options.vocabulary - 1);
+    }
+  }
+  const int64_t room = context.room();
   if (static_cast<int64_t>(options.prompt.size()) > room) {
     return Status::error(BITNET_E_CONTEXT_FULL,
                          "the prompt has %zu tokens, the context has room for %lld",
@@ -40,6 +46,7 @@ Result<Ptr<Generator>> Generator::open(Context& context, const Tokenizer& tokeni
   }
   BITNET_LET(Ptr<Sampler> sampler, Sampler::open(options.sampling));
   BITNET_LET(StopMatcher stop, StopMatcher::open(options.stop));
+  context.forget_cancel();
   return make<Generator>(context, tokenizer, options, std::move(sampler), std::move(stop));
 }
 
@@ -48,6 +55,7 @@ Generator::Generator(Context& context, const Tokenizer& tokenizer, const Options
     : context_(context),
       tokenizer_(tokenizer),
       sequence_(options.sequence),
+      vocabulary_(options.vocabulary),
       max_tokens_(options.max_tokens),
       ignore_end_(options.ignore_end),
       sampler_(std::move(sampler)),
@@ -73,7 +81,7 @@ Status Generator::advance() {
   const bool replying = !tokens().empty();
   const double started = now();
   Status decoded = decode_history();
-  (replying ? info_.decode_seconds : info_.prompt_seconds) += now() - started;
+  if (!replying) info_.prompt_seconds += now() - started;
   if (decoded.code() == BITNET_E_CONTEXT_FULL && replying) {
     end(BITNET_END_CONTEXT);
     return {};
@@ -81,8 +89,13 @@ Status Generator::advance() {
   BITNET_TRY(decoded);
 
   int32_t token;
-  const uint64_t last = context_.entries() - 1;
-  BITNET_TRY(sampler_->pick(context_.logits(last), context_.weights().model.hyper.vocab, &token));
+  const Status picked =
+      sampler_->pick(context_.logits(context_.entries() - 1), vocabulary_, &token);
+  if (replying) info_.decode_seconds += now() - started;
+  if (picked.code() == BITNET_E_ARGUMENT) {  // the options were checked when the sampler was opened
+    return Status::error(BITNET_E_FORMAT, "the model does not compute numbers: %s", picked.text());
+  }
+  BITNET_TRY(picked);
   if (!ignore_end_ && tokenizer_.is_end(token)) {
     end(BITNET_END_TOKEN);
     return {};
@@ -96,6 +109,13 @@ Status Generator::decode_history() {
   KvCache& cache = context_.cache();
   uint64_t held = std::min<uint64_t>(cache.match(sequence_, history_), history_.size() - 1);
   if (tokens().empty() && info_.prompt_seconds == 0) info_.reused_tokens = held;
+  if (!cache.can_extend(sequence_, static_cast<int64_t>(held),
+                        static_cast<int64_t>(history_.size()))) {
+    return Status::error(BITNET_E_CONTEXT_FULL,
+                         "%zu tokens need more than other sequences leave of the cache's %lld "
+                         "positions",
+                         history_.size(), static_cast<long long>(cache.positions()));
+  }
   cache.truncate(sequence_, static_cast<int64_t>(held));
   while (held < history_.size()) {
     const uint64_t count = std::min<uint64_t>(kSlice, history_.size() - held);
@@ -114,7 +134,7 @@ Status Generator::decode_history() {
 Status Generator::append(int32_t token) {
   // All memory first: once the sampler has moved on, nothing may fail.
   BITNET_LET(const std::string_view text, tokenizer_.piece(token, true));
-  history_.reserve(history_.size() + 1);
+  if (history_.size() == history_.capacity()) history_.reserve(2 * history_.size());
   decoded_.clear();
   decoded_.reserve(3 * text.size() + 16);  // a broken byte becomes the three of U+FFFD
   piece_.reserve(piece_.size() + stop_.held() + decoded_.capacity());

@@ -17,7 +17,8 @@ class Generator {
  public:
   struct Options {
     int32_t sequence = 0;
-    Vec<int32_t> prompt;  // at least one token
+    int32_t vocabulary = 0;  // tokens below this can be picked: those that have a text
+    Vec<int32_t> prompt;     // at least one token
     Vec<String> stop;
     uint64_t max_tokens = UINT64_MAX;
     SamplerOptions sampling;
@@ -56,7 +57,7 @@ class Generator {
 
   Context& context_;
   const Tokenizer& tokenizer_;
-  const int32_t sequence_;
+  const int32_t sequence_, vocabulary_;
   const uint64_t max_tokens_;
   const bool ignore_end_;
   Ptr<Sampler> sampler_;

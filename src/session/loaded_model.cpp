@@ -59,9 +59,21 @@ Result<Ptr<const LoadedModel>> LoadedModel::open_source(const ByteSource& source
   return finish(std::move(model), started);
 }
 
+uint64_t LoadedModel::cache_key() const noexcept {
+  uint64_t key = fingerprint_;
+  for (int32_t choice :
+       {static_cast<int32_t>(description_->plan.gate), static_cast<int32_t>(options_.i2s_layout)}) {
+    key = (key ^ static_cast<uint32_t>(choice)) * 1099511628211u;
+  }
+  return key;
+}
+
 Result<Ptr<const LoadedModel>> LoadedModel::finish(Ptr<LoadedModel> model, double started) {
   BITNET_TRY(model->choose_kernels());
   BITNET_TRY(model->read());
+  // The caller's texts and progress callback are only ours during the opening.
+  model->options_.device = model->options_.isa = nullptr;
+  model->options_.progress = {};
   model->load_seconds_ = now() - started;
   return Ptr<const LoadedModel>(model.release());
 }

@@ -38,6 +38,8 @@ class LoadedModel {
 
   const Gguf& file() const noexcept { return *file_; }
   uint64_t file_bytes() const noexcept { return bytes_.size(); }
+  // The whole file is in memory of ours, not mapped and not the caller's.
+  bool owns_file_copy() const noexcept { return options_.read || copy_.bytes() > 0; }
   const ModelDescription& description() const noexcept { return *description_; }
   const Tokenizer& tokenizer() const noexcept { return *tokenizer_; }
   const Ops& ops() const noexcept { return *ops_; }
@@ -45,6 +47,9 @@ class LoadedModel {
   const std::optional<ChatTemplate>& chat_template() const noexcept { return chat_template_; }
   const Options& options() const noexcept { return options_; }
   uint64_t fingerprint() const noexcept { return fingerprint_; }
+  // The fingerprint and the options that change what the model computes: keys and values of one key
+  // fit each other.
+  uint64_t cache_key() const noexcept;
   double load_seconds() const noexcept { return load_seconds_; }
 
   // Use the factories: public only for make().

@@ -35,6 +35,12 @@ void add_hash(cJSON* object, const char* key, uint64_t value) {
   add(object, key, text);
 }
 
+// What the counters say has run.
+const char* compute_path(const KernelCounts& counts) noexcept {
+  if (counts.ternary_matmul > 0) return "cpu/packed-ternary";
+  return counts.dense_matmul > 0 ? "cpu/dense" : "none";
+}
+
 }  // namespace
 
 Result<String> write_receipt(const LoadedModel& model, const Context& context) {
@@ -51,7 +57,7 @@ Result<String> write_receipt(const LoadedModel& model, const Context& context) {
   add(json, "model_family", String(model.description().family).c_str());
   add(json, "device", "cpu");
   add(json, "isa", model.ops().name);
-  add(json, "compute_path", "cpu/packed-ternary");
+  add(json, "compute_path", compute_path(counts));
   add(json, "allocator", allocator_name());
   add(json, "threads", static_cast<double>(context.threads()));
   add(json, "batches", stats.batches);

@@ -56,15 +56,15 @@ void each_block(Cache& cache, const HyperParameters& h, int64_t sequence, int64_
 
 Status save_sequence(const KvCache& cache, const HyperParameters& hyper, uint64_t fingerprint,
                      int64_t sequence, uint8_t* buffer, uint64_t capacity, uint64_t* bytes) {
+  if (!buffer && capacity > 0) {
+    return Status::error(BITNET_E_ARGUMENT, "buffer is NULL but capacity is not 0");
+  }
   const std::span<const int32_t> tokens = cache.tokens(sequence);
   *bytes = saved_bytes(hyper, tokens.size());
   if (capacity < *bytes) {
     return Status::error(BITNET_E_BUFFER, "the buffer has room for %llu bytes, needed are %llu",
                          static_cast<unsigned long long>(capacity),
                          static_cast<unsigned long long>(*bytes));
-  }
-  if (!buffer) {
-    return Status::error(BITNET_E_ARGUMENT, "buffer is NULL but capacity is not 0");
   }
   const Header header = {kMagic,
                          fingerprint,
@@ -108,10 +108,12 @@ Status load_sequence(KvCache& cache, const HyperParameters& hyper, uint64_t fing
   if (header.fingerprint != fingerprint || header.layers != static_cast<uint64_t>(hyper.layers) ||
       header.kv_heads != static_cast<uint64_t>(hyper.kv_heads) ||
       header.head_dim != static_cast<uint64_t>(hyper.head_dim)) {
-    return Status::error(BITNET_E_UNSUPPORTED,
-                         "the sequence was saved from model %016llx, this is model %016llx",
-                         static_cast<unsigned long long>(header.fingerprint),
-                         static_cast<unsigned long long>(fingerprint));
+    return Status::error(
+        BITNET_E_UNSUPPORTED,
+        "the sequence was saved from model %016llx (or with other options), this is model "
+        "%016llx",
+        static_cast<unsigned long long>(header.fingerprint),
+        static_cast<unsigned long long>(fingerprint));
   }
   if (header.tokens > static_cast<uint64_t>(std::min(cache.positions(), hyper.context))) {
     return Status::error(BITNET_E_CONTEXT_FULL,

@@ -227,10 +227,7 @@ std::string describe(const char* path) {
     const char* const key = bitnet_model_metadata_key(model, i);
     const auto text = fill<char>(
         "metadata_text", [&](char* to, uint64_t capacity, uint64_t* bytes, bitnet_error* why) {
-          const bitnet_status status =
-              bitnet_model_metadata_text(model, key, 4, to, capacity, bytes, why);
-          if (status == BITNET_E_BUFFER) ++*bytes;  // the terminator needs room, too
-          return status;
+          return bitnet_model_metadata_text(model, key, 4, to, capacity, bytes, why);
         });
     append(result, text.data(), text.size());
   }

@@ -58,7 +58,7 @@ std::vector<Question> read_questions(const char* path) {
 std::string answer(bitnet_ctx* ctx, const Question& q) {
   std::vector<bitnet_message> messages;
   for (size_t i = 0; i < q.roles.size(); ++i) {
-    messages.push_back({q.roles[i].c_str(), q.contents[i].c_str()});
+    messages.push_back({q.roles[i].c_str(), q.contents[i].data(), q.contents[i].size()});
   }
   bitnet_generate_options options = BITNET_GENERATE_OPTIONS_INIT;
   options.messages = messages.data();

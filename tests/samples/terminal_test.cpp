@@ -10,8 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -48,6 +50,7 @@ class Process {
       signal(SIGINT, SIG_DFL);
       become(command(options));
     }
+    process.give_up_without_child();
     process.input_ = process.output_ = terminal;
     return process;
   }
@@ -66,6 +69,7 @@ class Process {
       before();
       become(command(options));
     }
+    process.give_up_without_child();
     close(to[0]);
     close(from[1]);
     process.input_ = to[1];
@@ -88,7 +92,9 @@ class Process {
   void type(const std::string& text) {
     EXPECT_EQ(write(input_, text.data(), text.size()), static_cast<ssize_t>(text.size()));
   }
-  void interrupt() { kill(pid_, SIGINT); }
+  void interrupt() {
+    if (pid_ > 0) kill(pid_, SIGINT);
+  }
   void end_input() {
     if (input_ != output_ && input_ >= 0) close(input_);
     input_ = -1;
@@ -144,6 +150,13 @@ class Process {
     if (got <= 0) return false;
     seen_.append(block, static_cast<size_t>(got));
     return true;
+  }
+
+  // kill(-1) would reach every process there is.
+  void give_up_without_child() {
+    if (pid_ >= 0) return;
+    ADD_FAILURE() << "no child process: " << std::strerror(errno);
+    pid_ = 0;
   }
 
   pid_t pid_ = 0;
