@@ -7,6 +7,7 @@
 
 #include "api/handles.h"
 #include "base/threads.h"
+#include "file/load.h"
 
 namespace bitnet {
 namespace {
@@ -84,35 +85,6 @@ bitnet_status open_model(const bitnet_model_options* options, bitnet_model** mod
 // ---- Metadata values as text
 // ---------------------------------------------------------------------
 
-template <class T>
-T read_as(const uint8_t* data) noexcept {
-  T value;
-  std::memcpy(&value, data, sizeof value);
-  return value;
-}
-
-size_t scalar_bytes(ValueType type) noexcept {
-  switch (type) {
-    case ValueType::kU8:
-    case ValueType::kI8:
-    case ValueType::kBool:
-      return 1;
-    case ValueType::kU16:
-    case ValueType::kI16:
-      return 2;
-    case ValueType::kU32:
-    case ValueType::kI32:
-    case ValueType::kF32:
-      return 4;
-    case ValueType::kU64:
-    case ValueType::kI64:
-    case ValueType::kF64:
-      return 8;
-    default:
-      return 0;
-  }
-}
-
 // Shortest form that reads back the same, whatever the host's locale.
 template <class T>
 void append_number(T value, String& out) {
@@ -123,25 +95,25 @@ void append_number(T value, String& out) {
 void append_scalar(ValueType type, const uint8_t* data, String& out) {
   switch (type) {
     case ValueType::kU8:
-      return append_number(read_as<uint8_t>(data), out);
+      return append_number(load<uint8_t>(data), out);
     case ValueType::kU16:
-      return append_number(read_as<uint16_t>(data), out);
+      return append_number(load<uint16_t>(data), out);
     case ValueType::kU32:
-      return append_number(read_as<uint32_t>(data), out);
+      return append_number(load<uint32_t>(data), out);
     case ValueType::kU64:
-      return append_number(read_as<uint64_t>(data), out);
+      return append_number(load<uint64_t>(data), out);
     case ValueType::kI8:
-      return append_number(read_as<int8_t>(data), out);
+      return append_number(load<int8_t>(data), out);
     case ValueType::kI16:
-      return append_number(read_as<int16_t>(data), out);
+      return append_number(load<int16_t>(data), out);
     case ValueType::kI32:
-      return append_number(read_as<int32_t>(data), out);
+      return append_number(load<int32_t>(data), out);
     case ValueType::kI64:
-      return append_number(read_as<int64_t>(data), out);
+      return append_number(load<int64_t>(data), out);
     case ValueType::kF32:
-      return append_number(read_as<float>(data), out);
+      return append_number(load<float>(data), out);
     case ValueType::kF64:
-      return append_number(read_as<double>(data), out);
+      return append_number(load<double>(data), out);
     case ValueType::kBool:
       out += data[0] ? "true" : "false";
       return;
@@ -151,8 +123,8 @@ void append_scalar(ValueType type, const uint8_t* data, String& out) {
 }
 
 bool is_finite(ValueType type, const uint8_t* data) noexcept {
-  if (type == ValueType::kF32) return std::isfinite(read_as<float>(data));
-  if (type == ValueType::kF64) return std::isfinite(read_as<double>(data));
+  if (type == ValueType::kF32) return std::isfinite(load<float>(data));
+  if (type == ValueType::kF64) return std::isfinite(load<double>(data));
   return true;
 }
 
@@ -177,7 +149,7 @@ void append_array(const Value& value, uint64_t max_elements, String& out) {
   for (uint64_t i = 0; i < shown; ++i) {
     if (i > 0) out += ", ";
     if (value.element == ValueType::kString) {
-      const uint64_t bytes = read_as<uint64_t>(at);
+      const uint64_t bytes = load<uint64_t>(at);
       append_json_string({reinterpret_cast<const char*>(at) + 8, bytes}, out);
       at += 8 + bytes;
     } else {

@@ -27,31 +27,6 @@ constexpr uint64_t kMaxArrayElements = 1 << 30;
 constexpr uint32_t kTL1 = 38, kTL2In2024 = 39, kTL2In2026 = 42;
 constexpr uint64_t kDefaultAlignment = 32, kSmallestAlignment = 8;
 
-// Bytes of a scalar; 0 for strings and arrays.
-uint64_t scalar_bytes(ValueType type) noexcept {
-  switch (type) {
-    case ValueType::kU8:
-    case ValueType::kI8:
-    case ValueType::kBool:
-      return 1;
-    case ValueType::kU16:
-    case ValueType::kI16:
-      return 2;
-    case ValueType::kU32:
-    case ValueType::kI32:
-    case ValueType::kF32:
-      return 4;
-    case ValueType::kU64:
-    case ValueType::kI64:
-    case ValueType::kF64:
-      return 8;
-    case ValueType::kString:
-    case ValueType::kArray:
-      return 0;
-  }
-  return 0;
-}
-
 // Takes bytes off the front of the file. Compares with what remains, so no sum can wrap.
 class Cursor {
  public:

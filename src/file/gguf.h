@@ -50,6 +50,7 @@ enum class ValueType : uint32_t {
   kF64
 };
 
+uint64_t scalar_bytes(ValueType type) noexcept;        // 0 for strings and arrays
 const char* value_type_name(ValueType type) noexcept;  // "u32", "string" ...
 
 // One metadata value, a view of the file. Gguf reads it by type.
@@ -75,8 +76,8 @@ struct TensorInfo {
 
   uint64_t rows() const noexcept { return shape[1] * shape[2] * shape[3]; }
 };
-// Bytes the tensor's data takes by the rule of its type (formats.md 1.2), or why there is no such tensor.
-// Extents must be 1 or more and their product below 2^63.
+// Bytes the tensor's data takes by the rule of its type (formats.md 1.2), or why there is no such
+// tensor. Extents must be 1 or more and their product below 2^63.
 Result<uint64_t> tensor_bytes(const TensorInfo& tensor) noexcept;
 
 class Gguf {
