@@ -66,12 +66,21 @@ run() {
   directory=$2
   shift 2
   rm -f "$directory/meson-logs/testlog.json"
-  meson test -C "$directory" --no-rebuild --print-errorlogs "$@" || true
+  status=0
+  meson test -C "$directory" --no-rebuild --print-errorlogs "$@" || status=$?
   # shellcheck disable=SC2046
   set -- "$name" $(count "$directory")
   if [ $(($2 + $3)) -eq 0 ]; then
     echo "$name: no test ran"
     set -- "$1" "$2" $(($3 + 1)) "$4"
+  elif [ "$status" -ne 0 ] && [ "$3" -eq 0 ]; then
+    echo "$name: meson test ended with status $status before all tests had run"
+    set -- "$1" "$2" $(($3 + 1)) "$4"
+  fi
+  # Cases that a passing program skipped inside itself (data that is not beside the checkout).
+  if grep -A1 ': Skipped$' "$directory/meson-logs/testlog.txt" >"$directory/skipped.txt" 2>/dev/null; then
+    echo "$name: cases skipped inside passing tests, and why:"
+    grep -v -e ': Skipped$' -e '^--$' "$directory/skipped.txt"
   fi
   note "$@"
 }

@@ -44,7 +44,7 @@ fi
 PKG_CONFIG_LIBDIR=$(dirname "$pc")
 PKG_CONFIG_SYSROOT_DIR=$tree
 export PKG_CONFIG_LIBDIR PKG_CONFIG_SYSROOT_DIR
-unset PKG_CONFIG_PATH LD_LIBRARY_PATH || true
+unset PKG_CONFIG_PATH LD_LIBRARY_PATH
 [ "$(pkg-config --modversion bitnet)" = "$version" ] || fail "bitnet.pc says $(pkg-config --modversion bitnet)"
 cflags=$(pkg-config --cflags bitnet)
 libs=$(pkg-config --libs bitnet)
