@@ -55,7 +55,7 @@ namespace {
 
 // Sizes of the work buffers in one place: opening allocates them, the estimate adds them up.
 struct WorkSizes {
-  uint64_t x, normed, quantized, per_token, q, kv, gate, rope, parts, trees, logits;
+  uint64_t x, normed, quantized, per_token, q, kv, gate, rope, parts, trees, ternary, logits;
 
   WorkSizes(const HyperParameters& h, const Context::Options& o) noexcept {
     const auto floats = [](int64_t a, int64_t b) { return static_cast<uint64_t>(a * b) * 4; };
@@ -71,11 +71,12 @@ struct WorkSizes {
     parts = floats(kSplitTokens * h.kv_heads * groups_of(h, o.positions),
                    AttentionPart::floats(queries, h.head_dim));
     trees = floats(o.threads, AttentionTree::floats(queries, h.head_dim));
+    ternary = static_cast<uint64_t>(o.threads * ternary_scratch_bytes(widest(h)));
     logits = floats(1, h.vocab);
   }
   uint64_t total() const noexcept {
     return 3 * x + normed + quantized + 2 * per_token + 2 * q + 2 * kv + 2 * gate + 2 * rope +
-           parts + trees + logits;
+           parts + trees + ternary + logits;
   }
 };
 
@@ -90,7 +91,7 @@ uint64_t Context::work_bytes() const noexcept {
   uint64_t bytes = logits_.bytes() + embeddings_.bytes();
   for (const Buffer* b : {&w.x, &w.normed, &w.quantized, &w.quantized_scale, &w.quantized_sum, &w.q,
                           &w.k, &w.v, &w.attended, &w.gate, &w.up, &w.projected, &w.cosine, &w.sine,
-                          &w.head_input, &w.parts, &w.trees}) {
+                          &w.head_input, &w.parts, &w.trees, &w.ternary}) {
     bytes += b->bytes();
   }
   return bytes;
@@ -116,6 +117,7 @@ Context::Work Context::allocate_work(const ModelDescription& model, const Option
   w.head_input = Buffer(s.x);
   w.parts = Buffer(s.parts);
   w.trees = Buffer(s.trees);
+  w.ternary = Buffer(s.ternary);
   return w;
 }
 
@@ -564,6 +566,7 @@ void Context::multiply(std::span<const Product> products, int64_t tokens) {
   pool_->run([&](int worker) {
     KernelCounts& counts = counts_[static_cast<size_t>(worker)];
     const Share share = share_of(tiles, 1, worker, pool_->size());
+    uint8_t* scratch = work_.ternary.data() + worker * ternary_scratch_bytes(widest(hyper_));
     int64_t begin = 0;  // of this product, in tiles
     for (const Product& p : products) {
       const int64_t count = tiles_of(p);
@@ -573,7 +576,7 @@ void Context::multiply(std::span<const Product> products, int64_t tokens) {
       if (first >= last) continue;
       const Linear& map = *p.map;
       if (map.ternary) {
-        ops_.ternary_matmul(p.y, p.y_stride, map.tiles, first, last, quantized, tokens);
+        ops_.ternary_matmul(p.y, p.y_stride, map.tiles, first, last, quantized, tokens, scratch);
         counts.ternary_matmul += 1;
       } else {
         ops_.dense_matmul(p.y, p.y_stride, map.dense, first, last, normed, normed_stride_, tokens);

@@ -87,6 +87,7 @@ class Context {
     Buffer head_input;                      // [T][width]
     Buffer parts;                           // partial attention of few tokens over page groups
     Buffer trees;                           // [threads] stacks of partial attention
+    Buffer ternary;                         // [threads] scratch of ternary_matmul
   };
   // One linear map of the current input: y [T][y_stride].
   struct Product {
