@@ -61,7 +61,8 @@ namespace {
 
 // Sizes of the work buffers in one place: opening allocates them, the estimate adds them up.
 struct WorkSizes {
-  uint64_t x, normed, quantized, per_token, q, kv, gate, rope, parts, trees, queries, logits;
+  uint64_t x, normed, quantized, per_token, q, kv, gate, rope, parts, trees, queries, ternary,
+      logits;
 
   WorkSizes(const HyperParameters& h, const Context::Options& o) noexcept {
     const auto floats = [](int64_t a, int64_t b) { return static_cast<uint64_t>(a * b) * 4; };
@@ -78,11 +79,12 @@ struct WorkSizes {
                    AttentionPart::floats(queries_per_kv_head(h), h.head_dim));
     trees = floats(o.threads, AttentionTree::floats(most_queries(h), h.head_dim, pages));
     queries = floats(o.threads, AttentionPart::floats(most_queries(h), h.head_dim));
+    ternary = static_cast<uint64_t>(o.threads * ternary_scratch_bytes(widest(h)));
     logits = floats(1, h.vocab);
   }
   uint64_t total() const noexcept {
     return 3 * x + normed + quantized + 2 * per_token + 2 * q + 2 * kv + kv / 2 + 2 * gate +
-           2 * rope + parts + trees + queries + logits;
+           2 * rope + parts + trees + queries + ternary + logits;
   }
 };
 
@@ -95,9 +97,11 @@ uint64_t Context::work_bytes_of(const ModelDescription& model, const Options& op
 uint64_t Context::work_bytes() const noexcept {
   const Work& w = work_;
   uint64_t bytes = logits_.bytes() + embeddings_.bytes();
-  for (const Buffer* b : {&w.x, &w.normed, &w.quantized, &w.quantized_scale, &w.quantized_sum, &w.q,
-                          &w.k, &w.v, &w.key_halves, &w.attended, &w.gate, &w.up, &w.projected,
-                          &w.cosine, &w.sine, &w.head_input, &w.parts, &w.trees, &w.queries}) {
+  for (const Buffer* b :
+       {&w.x,          &w.normed, &w.quantized, &w.quantized_scale, &w.quantized_sum,
+        &w.q,          &w.k,      &w.v,         &w.key_halves,      &w.attended,
+        &w.gate,       &w.up,     &w.projected, &w.cosine,          &w.sine,
+        &w.head_input, &w.parts,  &w.trees,     &w.queries,         &w.ternary}) {
     bytes += b->bytes();
   }
   return bytes;
@@ -125,6 +129,7 @@ Context::Work Context::allocate_work(const ModelDescription& model, const Option
   w.parts = Buffer(s.parts);
   w.trees = Buffer(s.trees);
   w.queries = Buffer(s.queries);
+  w.ternary = Buffer(s.ternary);
   return w;
 }
 
@@ -625,6 +630,7 @@ void Context::multiply(std::span<const Product> products, int64_t tokens) {
   pool_->run([&](int worker) {
     KernelCounts& counts = counts_[static_cast<size_t>(worker)];
     const Share share = share_of(tiles, 1, worker, pool_->size());
+    uint8_t* scratch = work_.ternary.data() + worker * ternary_scratch_bytes(widest(hyper_));
     int64_t begin = 0;  // of this product, in tiles
     for (const Product& p : products) {
       const int64_t count = tiles_of(p);
@@ -634,7 +640,7 @@ void Context::multiply(std::span<const Product> products, int64_t tokens) {
       if (first >= last) continue;
       const Linear& map = *p.map;
       if (map.ternary) {
-        ops_.ternary_matmul(p.y, p.y_stride, map.tiles, first, last, quantized, tokens);
+        ops_.ternary_matmul(p.y, p.y_stride, map.tiles, first, last, quantized, tokens, scratch);
         counts.ternary_matmul += 1;
       } else {
         ops_.dense_matmul(p.y, p.y_stride, map.dense, first, last, normed, normed_stride_, tokens);

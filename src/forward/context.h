@@ -90,6 +90,7 @@ class Context {
     Buffer parts;                           // partial attention of few tokens over page groups
     Buffer trees;                           // [threads] stacks of partial attention
     Buffer queries;                         // [threads] one head's queries of a block
+    Buffer ternary;                         // [threads] scratch of the ternary products
   };
   // Tokens of a batch that attend together.
   struct QueryBlock {
