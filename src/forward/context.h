@@ -16,6 +16,7 @@
 #include "forward/attention.h"
 #include "forward/cache.h"
 #include "forward/packed_weights.h"
+#include "forward/read_out.h"
 
 namespace bitnet {
 
@@ -35,9 +36,10 @@ class Context {
     void* execute_user = nullptr;
   };
   struct Stats {
-    uint64_t batches = 0, tokens = 0, single_tokens = 0, head_rows = 0;
+    uint64_t batches = 0, tokens = 0, single_tokens = 0;
     double seconds = 0, single_seconds = 0;
-    uint64_t token_hash = 14695981039346656037u;  // FNV-1a of all entries decoded, in order
+    double weight_seconds = 0, attention_seconds = 0;  // of single_seconds
+    uint64_t token_hash = 14695981039346656037u;       // FNV-1a of all entries decoded, in order
   };
 
   // The weights must outlive the context.
@@ -47,10 +49,9 @@ class Context {
 
   // bitnet_ctx_decode. Any failure leaves all sequences as they were.
   Status decode(std::span<const bitnet_batch_entry> entries);
-  // Rows of the last batch; nullptr if that entry wanted none.
-  const float* logits(uint64_t entry) const noexcept;
-  const float* embedding(uint64_t entry) const noexcept;
-  uint64_t entries() const noexcept { return rows_.size(); }
+  // What the entries of the last batch wanted.
+  ReadOut& read_out() noexcept { return read_out_; }
+  const ReadOut& read_out() const noexcept { return read_out_; }
 
   // Any thread, also a signal handler.
   void cancel() const noexcept { cancelled_.store(true, std::memory_order_relaxed); }
@@ -70,10 +71,6 @@ class Context {
   Context(const Weights& weights, const Options& options, Ptr<ThreadPool> pool);
 
  private:
-  // Where an entry's results are, as row numbers; -1: not wanted.
-  struct Rows {
-    int64_t logits = -1, embedding = -1;
-  };
   // Activations of one batch, named for their role, allocated once. T = options.batch.
   struct Work {
     Buffer x;                               // [T][width] the residual stream
@@ -86,7 +83,6 @@ class Context {
     Buffer gate, up;                        // [T][ff]
     Buffer projected;                       // [T][width] what o and down give
     Buffer cosine, sine;                    // [T][rope_dims/2]
-    Buffer head_input;                      // [T][width]
     Buffer parts;                           // partial attention of few tokens over page groups
     Buffer trees;                           // [threads] stacks of partial attention
     Buffer queries;                         // [threads] one head's queries of a block
@@ -108,7 +104,6 @@ class Context {
 
   static Work allocate_work(const ModelDescription& model, const Options& options);
   Status check(std::span<const bitnet_batch_entry> entries);
-  void assign_rows(std::span<const bitnet_batch_entry> entries);
   Status reserve(std::span<const bitnet_batch_entry> entries);
   Status check_cancelled() noexcept;
   Status forward(std::span<const bitnet_batch_entry> entries, uint64_t first_entry);
@@ -123,7 +118,6 @@ class Context {
                   int64_t head, int64_t first, int64_t last, AttentionTree& tree) noexcept;
   void finish_attention(const QueryBlock& block, int64_t head, const AttentionPart& part) noexcept;
   void attend(std::span<const bitnet_batch_entry> entries) noexcept;
-  void read_out(std::span<const bitnet_batch_entry> entries, uint64_t first_entry);
 
   template <class F>
   void each_token(int64_t tokens, F&& body);
@@ -143,12 +137,11 @@ class Context {
   Vec<KernelCounts> counts_;    // [threads]
   Vec<int64_t> next_position_;  // [sequences] while a batch is checked; -1: not in it
   Vec<int32_t> touched_;        // sequences of the batch
-  Vec<Rows> rows_;              // [entries of the last batch]
   Vec<QueryBlock> blocks_;      // of the batch
   int64_t layer_ = 0;           // while in the forward pass
-  Vec<int64_t> head_rows_;      // while reading out: output rows of the chunk's wanting entries
-  Buffer logits_, embeddings_;
+  ReadOut read_out_;
   Stats stats_;
+  double weight_seconds_ = 0, attention_seconds_ = 0;  // of the batch under way
   mutable std::atomic<bool> cancelled_{false};
 };
 
