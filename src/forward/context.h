@@ -16,6 +16,7 @@
 #include "forward/attention.h"
 #include "forward/cache.h"
 #include "forward/packed_weights.h"
+#include "forward/pass_costs.h"
 #include "forward/read_out.h"
 
 namespace bitnet {
@@ -56,12 +57,14 @@ class Context {
   // Any thread, also a signal handler.
   void cancel() const noexcept { cancelled_.store(true, std::memory_order_relaxed); }
   void forget_cancel() noexcept { cancelled_.store(false, std::memory_order_relaxed); }
+  Status check_cancelled() noexcept;  // BITNET_E_CANCELLED once for each cancel()
   // Positions one sequence can have at most.
   int64_t room() const noexcept { return std::min(cache_.positions(), hyper_.context); }
 
   KvCache& cache() noexcept { return cache_; }
   const KvCache& cache() const noexcept { return cache_; }
   const Weights& weights() const noexcept { return weights_; }
+  PassCosts& pass_costs() noexcept { return pass_costs_; }
   const Stats& stats() const noexcept { return stats_; }
   KernelCounts kernel_counts() const noexcept;
   int threads() const noexcept { return pool_->size(); }
@@ -105,7 +108,6 @@ class Context {
   static Work allocate_work(const ModelDescription& model, const Options& options);
   Status check(std::span<const bitnet_batch_entry> entries);
   Status reserve(std::span<const bitnet_batch_entry> entries);
-  Status check_cancelled() noexcept;
   Status forward(std::span<const bitnet_batch_entry> entries, uint64_t first_entry);
   void commit(std::span<const bitnet_batch_entry> entries, double seconds) noexcept;
   void embed(std::span<const bitnet_batch_entry> entries);
@@ -142,6 +144,7 @@ class Context {
   ReadOut read_out_;
   Stats stats_;
   double weight_seconds_ = 0, attention_seconds_ = 0;  // of the batch under way
+  PassCosts pass_costs_;
   mutable std::atomic<bool> cancelled_{false};
 };
 
