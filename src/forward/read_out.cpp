@@ -64,7 +64,6 @@ void ReadOut::assign(std::span<const bitnet_batch_entry> entries) {
     enlarge(low_, floats(used.bounds, hyper_.vocab));
     enlarge(high_, floats(used.bounds, hyper_.vocab));
     enlarge(sparse_, floats(1, hyper_.vocab));
-    sparse_tokens_.reserve(static_cast<size_t>(hyper_.vocab));
     screen_.reserve(used.bounds, hyper_.width, pool_.size());
   }
 }
@@ -123,13 +122,13 @@ const float* ReadOut::embedding(uint64_t entry) const noexcept {
   return row < 0 ? nullptr : embeddings_.as<float>() + row * hyper_.width;
 }
 
-std::optional<ReadOut::Bounds> ReadOut::bounds(uint64_t entry) const noexcept {
+std::optional<ReadOut::Bounds> ReadOut::bounds(uint64_t entry) noexcept {
   const int64_t row = entry < rows_.size() ? rows_[entry].bounds : -1;
   if (row < 0) return {};
   return Bounds{low_.as<float>() + row * hyper_.vocab, high_.as<float>() + row * hyper_.vocab};
 }
 
-const float* ReadOut::some_logits(uint64_t entry, std::span<const int32_t> tokens) noexcept {
+const float* ReadOut::some_logits(uint64_t entry) noexcept {
   float* logits = sparse_.as<float>();
   if (sparse_is_full_) {
     std::fill_n(logits, hyper_.vocab, -kInfinity);
@@ -137,10 +136,10 @@ const float* ReadOut::some_logits(uint64_t entry, std::span<const int32_t> token
     for (int32_t token : sparse_tokens_) logits[token] = -kInfinity;
   }
   sparse_is_full_ = false;
-  sparse_tokens_.assign(tokens.begin(), tokens.end());  // within its capacity
+  sparse_tokens_.swap(candidates_);
   const float* h = hidden_.as<float>() + rows_[entry].bounds * hyper_.width;
-  weights_.screen->rescore(logits, tokens, h, pool_);
-  counts_.exact += tokens.size();
+  weights_.screen->rescore(logits, sparse_tokens_, h, pool_);
+  counts_.exact += sparse_tokens_.size();
   return logits;
 }
 

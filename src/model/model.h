@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "base/log.h"
@@ -58,9 +59,20 @@ DenseMatrix dense_matrix(const Projection& p) noexcept;
 Status unpack_codes(const Projection& p, int64_t first_row, int64_t count, uint8_t* codes);
 
 // Packs rows [first_row, last_row) (multiples of kTileRows, or the end) into p's tiles
-// (compute/ops.h). tiles is the start of the whole matrix. Fails like unpack_codes. Thread-safe on
+// (compute/ops.h). tiles is where first_row's tile goes. Fails like unpack_codes. Thread-safe on
 // disjoint rows.
 Status pack_tiles(const Projection& p, int64_t first_row, int64_t last_row, uint8_t* tiles);
+
+// The same projection where it lies in the file, as a kFileRows matrix (compute/ops.h), and the
+// column order its activations must be brought into. Nothing: its type or shape does not allow
+// that.
+struct FileMatrix {
+  TernaryMatrix matrix;
+  FileOrder order;
+};
+std::optional<FileMatrix> file_matrix(const Projection& p) noexcept;
+// Whether those rows hold codes only; fails like unpack_codes. Only if there is a file_matrix().
+Status check_codes(const Projection& p, int64_t first_row, int64_t last_row);
 
 struct Layer {
   Vec<float> attn_norm, attn_sub_norm, ffn_norm,

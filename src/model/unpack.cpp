@@ -278,7 +278,7 @@ Status pack_tiles(const Projection& p, int64_t first_row, int64_t last_row, uint
   const Packer packer = choose_packer(p);
   const int64_t used = (p.cols + kGroup - 1) / kGroup, groups = padded_cols(p.cols) / kGroup;
   for (int64_t first = first_row; first < last_row; first += kTileRows) {
-    uint8_t* tile = tiles + first / kTileRows * groups * kGroupBytes;
+    uint8_t* tile = tiles + (first - first_row) / kTileRows * groups * kGroupBytes;
     uint64_t invalid = 0;
     for (int64_t r = 0; r < kTileRows; ++r) {
       const TileRow row{tile + 4 * r};
@@ -292,6 +292,39 @@ Status pack_tiles(const Projection& p, int64_t first_row, int64_t last_row, uint
     if (invalid) return find_invalid_code(p, first, std::min(first + kTileRows, p.rows));
   }
   return {};
+}
+
+std::optional<FileMatrix> file_matrix(const Projection& p) noexcept {
+  const auto in_file = [&](int64_t row_bytes, FileOrder order) {
+    return FileMatrix{{p.data.data(), p.rows, p.cols, p.scale, Packing::kFileRows, row_bytes},
+                      order};
+  };
+  if (!p.ternary) return {};
+  switch (choose_packer(p)) {
+    case Packer::kI2s128:
+      return in_file(p.cols / 4, FileOrder::kTopDown);
+    case Packer::kTq2:
+      return in_file(p.cols / kTqBlock * kTq2Bytes, FileOrder::kBottomUp);
+    default:
+      return {};
+  }
+}
+
+Status check_codes(const Projection& p, int64_t first_row, int64_t last_row) {
+  const int64_t step = p.type == TensorType::kTQ2_0 ? kTq2Bytes : kFileBlockBytes;
+  const int64_t codes = p.type == TensorType::kTQ2_0 ? kTq2Bytes - 2 : kFileBlockBytes;
+  const int64_t row_bytes = file_matrix(p)->matrix.row_bytes;
+  const uint8_t* const end = p.data.data() + last_row * row_bytes;
+  uint64_t invalid = 0;
+  for (const uint8_t* block = p.data.data() + first_row * row_bytes; block < end; block += step) {
+    for (int64_t i = 0; i < codes; i += 8) {
+      uint64_t word;
+      std::memcpy(&word, block + i, sizeof word);
+      invalid |= word & word >> 1;
+    }
+  }
+  if ((invalid & 0x5555555555555555u) == 0) return {};
+  return find_invalid_code(p, first_row, last_row);
 }
 
 }  // namespace bitnet

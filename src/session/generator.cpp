@@ -3,14 +3,14 @@
 #include <algorithm>
 #include <chrono>
 
+#include "session/pick.h"
+
 namespace bitnet {
 namespace {
 
 // Prompt tokens decoded in one go: large enough to be fast, small enough that a cancelled prompt
 // has most of its work kept.
 constexpr size_t kSlice = 512;
-// What an entry of a batch must give for pick().
-constexpr uint32_t kWantPick = BITNET_WANT_LOGITS;
 // Drafts of a pass lie in one page of the cache (KvCache::keep_ahead()).
 constexpr int32_t kMostDrafts = kPagePositions - 1;
 
@@ -68,6 +68,7 @@ Generator::Generator(Context& context, const Tokenizer& tokenizer, const Options
       draft_tokens_(options.draft_tokens),
       ignore_end_(options.ignore_end),
       sampler_(std::move(sampler)),
+      want_(sampler_->needs_all_logits(vocabulary_) ? BITNET_WANT_LOGITS : BITNET_WANT_SAMPLE),
       stop_(std::move(stop)),
       decoder_(tokenizer, options.show_special, !options.continues_text),
       history_(options.prompt) {
@@ -165,13 +166,13 @@ Status Generator::decode_history(uint64_t drafts) {
     for (uint64_t i = held; i < held + count; ++i) {
       const bool last = i + 1 == history_.size();
       batch_.push_back(
-          {history_[i], static_cast<int32_t>(i), sequence_, last ? kWantPick : uint32_t{0}});
+          {history_[i], static_cast<int32_t>(i), sequence_, last ? want_ : uint32_t{0}});
     }
     held += count;
     if (held == history_.size()) {
       for (uint64_t i = 0; i < drafts; ++i) {
         batch_.push_back(
-            {drafts_.guess(history_, i), static_cast<int32_t>(held + i), sequence_, kWantPick});
+            {drafts_.guess(history_, i), static_cast<int32_t>(held + i), sequence_, want_});
       }
     }
     const double started = now();
@@ -208,7 +209,7 @@ Status Generator::pick_all(uint64_t drafts) {
 
 // The one place where a token is chosen: for the one after this entry of the last batch.
 Status Generator::pick(uint64_t entry, int32_t* token) {
-  const Status picked = sampler_->pick(context_.logits(entry), vocabulary_, token);
+  const Status picked = pick_token(context_.read_out(), entry, vocabulary_, *sampler_, token);
   if (picked.code() == BITNET_E_ARGUMENT) {  // the options were checked when the sampler was opened
     return Status::error(BITNET_E_FORMAT, "the model does not compute numbers: %s", picked.text());
   }

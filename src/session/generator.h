@@ -76,6 +76,7 @@ class Generator {
   const int64_t draft_tokens_;
   const bool ignore_end_;
   Ptr<Sampler> sampler_;
+  const uint32_t want_;  // what an entry of a batch must give for pick()
   StopMatcher stop_;
   StreamDecoder decoder_;
   Info info_;

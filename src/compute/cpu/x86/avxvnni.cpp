@@ -5,6 +5,7 @@
 // In terms of these lanes:
 #include "compute/cpu/float_verbs.h"
 #include "compute/cpu/x86/measure_avx2.h"
+#include "compute/cpu/x86/screen_avxvnni.h"
 #include "compute/cpu/x86/tables.h"
 
 namespace bitnet {
