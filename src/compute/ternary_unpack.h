@@ -104,6 +104,12 @@ inline void gather_file_tile(uint8_t* groups, const TernaryMatrix& w, int64_t t,
   }
 }
 
+// Where tile t begins: weights are read forward from there.
+inline const uint8_t* tile_stream(const TernaryMatrix& w, int64_t t) noexcept {
+  const bool rows = w.packing == Packing::kFileRows;
+  return w.tiles + t * (rows ? kTileRows * w.row_bytes : tile_bytes(w.packing, w.cols));
+}
+
 // Tile t as two bits: where it lies, or brought into scratch (tile_bytes(kTwoBit, w.cols)).
 template <class ExpandSet, class GatherBlock>
 inline const uint8_t* two_bit_tile(const TernaryMatrix& w, int64_t t, uint8_t* scratch,
@@ -113,14 +119,13 @@ inline const uint8_t* two_bit_tile(const TernaryMatrix& w, int64_t t, uint8_t* s
     case Packing::kTwoBit:
       break;
     case Packing::kBase3:
-      expand_base3_tile(scratch, w.tiles + t * tile_bytes(w.packing, w.cols),
-                        padded_cols(w.cols) / kGroupCols, expand_set);
+      expand_base3_tile(scratch, tile_stream(w, t), padded_cols(w.cols) / kGroupCols, expand_set);
       return scratch;
     case Packing::kFileRows:
       gather_file_tile(scratch, w, t, gather_block);
       return scratch;
   }
-  return w.tiles + t * tile_bytes(w.packing, w.cols);
+  return tile_stream(w, t);
 }
 inline const uint8_t* two_bit_tile(const TernaryMatrix& w, int64_t t, uint8_t* scratch) noexcept {
   return two_bit_tile(w, t, scratch, expand_base3_set, gather_file_block);
