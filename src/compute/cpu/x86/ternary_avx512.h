@@ -10,6 +10,10 @@
 
 #include "compute/cpu/float_verbs.h"
 
+// Sums must stay in registers: one function that takes them by reference and is not inlined has
+// them all written to memory in every turn of a loop.
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 namespace bitnet {
 namespace {
 
@@ -125,7 +129,7 @@ struct RowSums {
   RowSums<N - 1> others;
 
   // codes: 4 columns of 16 rows; q: the activations of those columns, tokens `stride` apart.
-  void add(__m512i codes, const int8_t* q, int64_t stride) noexcept {
+  ALWAYS_INLINE void add(__m512i codes, const int8_t* q, int64_t stride) noexcept {
     first = _mm512_dpbusd_epi32(first, codes, broadcast_four(q));
     others.add(codes, q + stride, stride);
   }
@@ -145,7 +149,7 @@ struct TileSums {
   RowSums<N> plane0, plane1, plane2, plane3;
 
   // 16 rows x 16 columns.
-  void add_group(__m512i codes, const int8_t* q, int64_t stride) noexcept {
+  ALWAYS_INLINE void add_group(__m512i codes, const int8_t* q, int64_t stride) noexcept {
     plane0.add(_mm512_and_si512(codes, _mm512_set1_epi8(0x03)), q, stride);
     plane1.add(_mm512_and_si512(codes, _mm512_set1_epi8(0x0c)), q + 4, stride);
     plane2.add(_mm512_and_si512(codes, _mm512_set1_epi8(0x30)), q + 8, stride);
@@ -160,9 +164,9 @@ inline __m512i joined_planes(__m512i p0, __m512i p1, __m512i p2, __m512i p3) noe
 
 // Rows of one tile for N tokens, from the sums of their planes.
 template <int N>
-inline void store_tokens(float* y, int64_t y_stride, __mmask16 rows, const RowSums<N>& p0,
-                         const RowSums<N>& p1, const RowSums<N>& p2, const RowSums<N>& p3,
-                         float scale, const QuantizedRows& x, int64_t token) noexcept {
+ALWAYS_INLINE void store_tokens(float* y, int64_t y_stride, __mmask16 rows, const RowSums<N>& p0,
+                                const RowSums<N>& p1, const RowSums<N>& p2, const RowSums<N>& p3,
+                                float scale, const QuantizedRows& x, int64_t token) noexcept {
   if constexpr (N > 0) {
     store_rows(y, rows, joined_planes(p0.first, p1.first, p2.first, p3.first), x.sum[token],
                scale / x.scale[token]);
@@ -299,9 +303,8 @@ struct PairSums {
 
   // Codes of 4 columns of the upper and the lower tile. q0, q1, q2: tokens that many fours ahead;
   // three bases and small multiples of the stride are addresses without arithmetic.
-  inline __attribute__((always_inline)) void add(__m512i upper_codes, __m512i lower_codes,
-                                                 const int8_t* q0, const int8_t* q1,
-                                                 const int8_t* q2, int64_t stride) noexcept {
+  ALWAYS_INLINE void add(__m512i upper_codes, __m512i lower_codes, const int8_t* q0,
+                         const int8_t* q1, const int8_t* q2, int64_t stride) noexcept {
     const __m512i four = broadcast_four(q0);
     upper = _mm512_dpbusd_epi32(upper, upper_codes, four);
     lower = _mm512_dpbusd_epi32(lower, lower_codes, four);
@@ -318,9 +321,9 @@ struct PairSums<0> {
 };
 
 template <int N>
-inline void store_pair(float* y, int64_t y_stride, __mmask16 upper_rows, __mmask16 lower_rows,
-                       const PairSums<N>& sums, float scale, const QuantizedRows& x,
-                       int64_t token) noexcept {
+ALWAYS_INLINE void store_pair(float* y, int64_t y_stride, __mmask16 upper_rows,
+                              __mmask16 lower_rows, const PairSums<N>& sums, float scale,
+                              const QuantizedRows& x, int64_t token) noexcept {
   if constexpr (N > 0) {
     const float factor = scale / x.scale[token];
     store_rows(y, upper_rows, sums.upper, x.sum[token], factor);
@@ -335,10 +338,9 @@ constexpr int64_t kPanelStep = 2 * kGroupBytes;  // 4 columns of 32 rows, a byte
 
 // Plane P of both tiles, out of their groups and into the panel, or out of the panel.
 template <int P, bool kFirst, int N>
-inline __attribute__((always_inline)) void add_plane(PairSums<N>& sums, __m512i upper_group,
-                                                     __m512i lower_group, uint8_t* panel,
-                                                     const int8_t* q0, const int8_t* q1,
-                                                     const int8_t* q2, int64_t stride) noexcept {
+ALWAYS_INLINE void add_plane(PairSums<N>& sums, __m512i upper_group, __m512i lower_group,
+                             uint8_t* panel, const int8_t* q0, const int8_t* q1, const int8_t* q2,
+                             int64_t stride) noexcept {
   uint8_t* step = panel + kPanelStep * P;
   if constexpr (kFirst) {
     upper_group = plane<P>(upper_group);
