@@ -8,6 +8,7 @@
 #include <immintrin.h>
 
 #include "compute/cpu/float_verbs.h"
+#include "compute/cpu/x86/base3_avx2.h"
 
 // Sums must stay in registers: one function that takes them by reference and is not inlined has
 // them all written to memory in every turn of a loop.
@@ -36,53 +37,6 @@ inline void store_eight(float* y, int64_t rows, __m256i codes_sum, int32_t q_sum
 }
 
 // ---- Other packings to two bits -----------------------------------------------------------------
-
-inline __m256i modulo(__m256i v, uint8_t step) noexcept {  // see ternary_unpack.h
-  const __m256i steps = _mm256_set1_epi8(static_cast<char>(step));
-  v = _mm256_min_epu8(v, _mm256_sub_epi8(v, steps));
-  return _mm256_min_epu8(v, _mm256_sub_epi8(v, steps));
-}
-
-inline __m256i both_halves(__m128i table) noexcept {
-  return _mm256_broadcastsi128_si256(table);
-}
-
-// Four vectors of base 3 to five groups. 28 d is 0, 0x1c or 0x38, whose low nibbles differ; three
-// digits, below 27, are looked up in two tables, of which one is switched off by an index's top
-// bit.
-inline void expand_set(uint8_t* groups, const uint8_t* vectors) noexcept {
-  const auto digits = [](int i) { return static_cast<char>(i % 3 | i / 3 % 3 << 2 | i / 9 << 4); };
-  const __m256i low_table =
-      both_halves(_mm_setr_epi8(digits(0), digits(1), digits(2), digits(3), digits(4), digits(5),
-                                digits(6), digits(7), digits(8), digits(9), digits(10), digits(11),
-                                digits(12), digits(13), digits(14), digits(15)));
-  const __m256i high_table = both_halves(
-      _mm_setr_epi8(digits(16), digits(17), digits(18), digits(19), digits(20), digits(21),
-                    digits(22), digits(23), digits(24), digits(25), digits(26), 0, 0, 0, 0, 0));
-  const __m256i fourth_table =
-      both_halves(_mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, -0x80, 0, 0, 0, 0x40, 0, 0, 0));
-  for (int half = 0; half < 2; ++half, groups += 32, vectors += 32) {
-    __m256i fifth_group = _mm256_setzero_si256();
-#pragma GCC unroll 4
-    for (int k = 0; k < 4; ++k) {
-      const __m256i v = load_half_group(vectors + kGroupBytes * k);
-      const __m256i four_digits = modulo(v, kFifthStep);
-      const __m256i three = modulo(four_digits, kFourthStep);
-      const __m256i f = _mm256_sub_epi8(v, four_digits);
-      fifth_group = _mm256_or_si256(
-          fifth_group, _mm256_and_si256(k == 0 ? _mm256_srli_epi16(f, 2) : f,
-                                        _mm256_set1_epi8(static_cast<char>(3 << 2 * k))));
-      const __m256i low =
-          _mm256_shuffle_epi8(low_table, _mm256_add_epi8(three, _mm256_set1_epi8(0x70)));
-      const __m256i high =
-          _mm256_shuffle_epi8(high_table, _mm256_sub_epi8(three, _mm256_set1_epi8(16)));
-      const __m256i fourth = _mm256_shuffle_epi8(fourth_table, _mm256_sub_epi8(four_digits, three));
-      _mm256_store_si256(reinterpret_cast<__m256i*>(groups + kGroupBytes * k),
-                         _mm256_or_si256(_mm256_or_si256(low, high), fourth));
-    }
-    _mm256_store_si256(reinterpret_cast<__m256i*>(groups + kGroupBytes * 4), fifth_group);
-  }
-}
 
 // 8 rows x 8 words of four bytes, transposed, twice.
 inline void gather_block(uint8_t* groups, const FileTile& rows, int64_t offset) noexcept {
@@ -134,7 +88,9 @@ static_assert(kMaxTernaryCols * 2 * 128 <= INT32_MAX);
 constexpr int64_t kGroupsPerWiden = kMaxTernaryCols / kGroupCols;
 
 inline __m256i multiply_add(__m256i sums, __m256i codes, __m256i four) noexcept {
-  return _mm256_dpbusd_avx_epi32(sums, codes, four);
+  sums = _mm256_dpbusd_avx_epi32(sums, codes, four);
+  asm("" : "+x"(sums));  // keeps the order: gcc would load far ahead, into registers it lacks
+  return sums;
 }
 inline __m256i widened(__m256i sums) noexcept {
   return sums;
@@ -150,7 +106,9 @@ static_assert(kGroupsPerWiden * 4 * 2 * 2 * 128 <= 32768);
 static_assert(kGroupsPerWiden * 4 * 2 * 2 * 127 <= 32767);
 
 inline __m256i multiply_add(__m256i sums, __m256i codes, __m256i four) noexcept {
-  return _mm256_add_epi16(sums, _mm256_maddubs_epi16(codes, four));
+  sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(codes, four));
+  asm("" : "+x"(sums));  // or gcc multiplies first and adds last, and has no registers for that
+  return sums;
 }
 inline __m256i widened(__m256i sums) noexcept {
   return _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
@@ -186,6 +144,22 @@ struct HalfSums<0> {
   void add_to(__m256i*) const noexcept {}
 };
 
+// With few tokens planes take turns between two sets of sums, or vpdpbusd would wait for its last.
+#ifdef __AVXVNNI__
+constexpr int kMostTokensInTurns = 3;
+#else
+constexpr int kMostTokensInTurns = 0;
+#endif
+
+template <int N>
+ALWAYS_INLINE HalfSums<N>& sums_of_odd_planes(HalfSums<N>&, HalfSums<N>& odd) noexcept {
+  return odd;
+}
+template <int N>
+ALWAYS_INLINE HalfSums<N>& sums_of_odd_planes(HalfSums<N>& all, HalfSums<0>&) noexcept {
+  return all;
+}
+
 // Where the codes of a part's tokens come from: the tile alone, the tile filling the panel on the
 // way, or the panel.
 enum class Source { kTile, kTileToPanel, kPanel };
@@ -214,6 +188,7 @@ ALWAYS_INLINE void add_plane(HalfSums<N>& sums, __m256i upper, __m256i lower, ui
 template <int N, Source kSource>
 void tile_part(float* y, int64_t y_stride, const Tile& tile, uint8_t* panel, float scale,
                const QuantizedRows& x, int64_t token) noexcept {
+  constexpr bool kTurns = N <= kMostTokensInTurns;
   const int64_t stride = x.stride;
   const int8_t* q = x.q + token * stride;
   __m256i totals[2 * N];
@@ -221,6 +196,8 @@ void tile_part(float* y, int64_t y_stride, const Tile& tile, uint8_t* panel, flo
   for (int64_t first = 0; first < tile.count; first += kGroupsPerWiden) {
     const int64_t last = at_most(first + kGroupsPerWiden, tile.count);
     HalfSums<N> sums;
+    HalfSums<kTurns ? N : 0> odd_planes;
+    auto& other = sums_of_odd_planes(sums, odd_planes);
     for (int64_t g = first; g < last; ++g) {
       __m256i upper = _mm256_setzero_si256(), lower = upper;
       if constexpr (kSource != Source::kPanel) {
@@ -229,13 +206,14 @@ void tile_part(float* y, int64_t y_stride, const Tile& tile, uint8_t* panel, flo
         lower = load_half_group(tile.groups + kGroupBytes * g + 32);
       }
       add_plane<0, kSource>(sums, upper, lower, panel, q, stride);
-      add_plane<1, kSource>(sums, upper, lower, panel, q, stride);
+      add_plane<1, kSource>(other, upper, lower, panel, q, stride);
       add_plane<2, kSource>(sums, upper, lower, panel, q, stride);
-      add_plane<3, kSource>(sums, upper, lower, panel, q, stride);
+      add_plane<3, kSource>(other, upper, lower, panel, q, stride);
       panel += 4 * kPanelStep;
       q += kGroupCols;
     }
     sums.add_to(totals);
+    odd_planes.add_to(totals);
   }
   for (int t = 0; t < N; ++t) {
     const float factor = scale / x.scale[token + t];
@@ -247,6 +225,13 @@ void tile_part(float* y, int64_t y_stride, const Tile& tile, uint8_t* panel, flo
 // 6 tokens x 2 halves are 12 of the 16 registers; two of codes, one of activations and one product
 // are the others.
 constexpr int64_t kPartTokens = 6;
+
+// Tokens of the next part when `left` are left. Four have sums too few to keep vpdpbusd busy and
+// too many to take turns: rather five and five than six and four.
+inline int64_t part_size(int64_t left) noexcept {
+  if (left <= kPartTokens) return left;
+  return left % kPartTokens == 4 ? kPartTokens - 1 : kPartTokens;
+}
 
 // The body for n <= N tokens.
 template <int N, Source kSource>
@@ -260,39 +245,42 @@ inline void part_of(int64_t n, float* y, int64_t y_stride, const Tile& tile, uin
 
 // ---- One token ----------------------------------------------------------------------------------
 
-// 8 rows with one token. Plane 1 stays where it lies in the byte, four times too large; planes 2
-// and 3 come down to 0 and 1 by one shift; two and two share a sum.
+// Two planes of 8 rows with one token. The second stays where it lies in the byte: a quarter of a
+// group's pairs, four times too large, which is the same bound.
 struct EightRows {
   __m256i low = _mm256_setzero_si256(), high = _mm256_setzero_si256();
-  __m256i low_total = _mm256_setzero_si256(), high_total = _mm256_setzero_si256();
 
-  ALWAYS_INLINE void add_group(__m256i codes, const __m256i (&q)[4]) noexcept {
-    const __m256i mask = _mm256_set1_epi8(0x03), mask4 = _mm256_set1_epi8(0x0c);
-    const __m256i upper = _mm256_srli_epi16(codes, 4);
-    low = multiply_add(low, _mm256_and_si256(codes, mask), q[0]);
-    high = multiply_add(high, _mm256_and_si256(codes, mask4), q[1]);
-    low = multiply_add(low, _mm256_and_si256(upper, mask), q[2]);
-    high = multiply_add(high, _mm256_and_si256(upper, mask4), q[3]);
+  ALWAYS_INLINE void add_two_planes(__m256i codes, __m256i low_q, __m256i high_q) noexcept {
+    low = multiply_add(low, _mm256_and_si256(codes, _mm256_set1_epi8(0x03)), low_q);
+    high = multiply_add(high, _mm256_and_si256(codes, _mm256_set1_epi8(0x0c)), high_q);
   }
-  ALWAYS_INLINE void widen() noexcept {
-    low_total = _mm256_add_epi32(low_total, widened(low));
-    high_total = _mm256_add_epi32(high_total, widened(high));
-    low = high = _mm256_setzero_si256();
-  }
-  __m256i total() const noexcept {
-    return _mm256_add_epi32(low_total, _mm256_srai_epi32(high_total, 2));
+  ALWAYS_INLINE __m256i widened_sum() const noexcept {
+    return _mm256_add_epi32(widened(low), _mm256_srai_epi32(widened(high), 2));
   }
 };
 
-// `high` has half the pairs of a group, four times too large.
-constexpr int64_t kGroupsPerWidenOfOne = kGroupsPerWiden / 2;
+// A half; two sets of sums, or vpdpbusd would wait for its last.
+struct OneTokenHalf {
+  EightRows planes01, planes23;
+  __m256i total = _mm256_setzero_si256();
+
+  ALWAYS_INLINE void add_group(__m256i codes, const __m256i (&q)[4]) noexcept {
+    planes01.add_two_planes(codes, q[0], q[1]);
+    planes23.add_two_planes(_mm256_srli_epi16(codes, 4), q[2], q[3]);
+  }
+  ALWAYS_INLINE void widen() noexcept {
+    total =
+        _mm256_add_epi32(total, _mm256_add_epi32(planes01.widened_sum(), planes23.widened_sum()));
+    planes01 = planes23 = EightRows();
+  }
+};
 
 inline void tile_one(float* y, const Tile& tile, float scale, const QuantizedRows& x,
                      int64_t token) noexcept {
   const int8_t* q = x.q + token * x.stride;
-  EightRows upper, lower;
-  for (int64_t first = 0; first < tile.count; first += kGroupsPerWidenOfOne) {
-    const int64_t last = at_most(first + kGroupsPerWidenOfOne, tile.count);
+  OneTokenHalf upper, lower;
+  for (int64_t first = 0; first < tile.count; first += kGroupsPerWiden) {
+    const int64_t last = at_most(first + kGroupsPerWiden, tile.count);
     for (int64_t g = first; g < last; ++g) {
       prefetch_line(tile.stream + kGroupBytes * g);
       const int8_t* columns = q + kGroupCols * g;
@@ -305,8 +293,8 @@ inline void tile_one(float* y, const Tile& tile, float scale, const QuantizedRow
     lower.widen();
   }
   const float factor = scale / x.scale[token];
-  store_eight(y, tile.rows, upper.total(), x.sum[token], factor);
-  store_eight(y + 8, tile.rows - 8, lower.total(), x.sum[token], factor);
+  store_eight(y, tile.rows, upper.total, x.sum[token], factor);
+  store_eight(y + 8, tile.rows - 8, lower.total, x.sum[token], factor);
 }
 
 // ---- All of them --------------------------------------------------------------------------------
@@ -315,19 +303,18 @@ void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t 
                     int64_t last_row, const QuantizedRows& x, int64_t tokens,
                     uint8_t* scratch) noexcept {
   uint8_t* panel = scratch + tile_bytes(Packing::kTwoBit, w.cols);
-  const int64_t parts = (tokens + kPartTokens - 1) / kPartTokens;  // of nearly equal size
   for (int64_t r = first_row; r < last_row; r += kTileRows) {
     const Tile tile = {two_bit_tile(w, r / kTileRows, scratch, expand_set, gather_block),
                        tile_stream(w, r / kTileRows), padded_cols(w.cols) / kGroupCols,
                        at_most(last_row - r, kTileRows)};
-    for (int64_t part = 0; part < parts; ++part) {
-      const int64_t t = tokens * part / parts, n = tokens * (part + 1) / parts - t;
+    for (int64_t t = 0, n = 0; t < tokens; t += n) {
+      n = part_size(tokens - t);
       float* out = y + t * y_stride + r;
       if (tokens == 1) {
         tile_one(out, tile, w.scale, x, t);
-      } else if (parts == 1) {
+      } else if (n == tokens) {
         part_of<kPartTokens, Source::kTile>(n, out, y_stride, tile, panel, w.scale, x, t);
-      } else if (part == 0) {
+      } else if (t == 0) {
         part_of<kPartTokens, Source::kTileToPanel>(n, out, y_stride, tile, panel, w.scale, x, t);
       } else {
         part_of<kPartTokens, Source::kPanel>(n, out, y_stride, tile, panel, w.scale, x, t);

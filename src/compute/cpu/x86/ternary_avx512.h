@@ -9,6 +9,9 @@
 #include <immintrin.h>
 
 #include "compute/cpu/float_verbs.h"
+#ifndef __AVX512VBMI__
+#include "compute/cpu/x86/base3_avx2.h"
+#endif
 
 // Sums must stay in registers: one function that takes them by reference and is not inlined has
 // them all written to memory in every turn of a loop.
@@ -79,12 +82,6 @@ inline void expand_set(uint8_t* groups, const uint8_t* vectors) noexcept {
   const FiveGroups five(vectors);
 #pragma GCC unroll 5
   for (int k = 0; k < 5; ++k) _mm512_store_si512(groups + kGroupBytes * k, five.group[k]);
-}
-
-#else
-
-inline void expand_set(uint8_t* groups, const uint8_t* vectors) noexcept {
-  expand_base3_set(groups, vectors);
 }
 
 #endif
