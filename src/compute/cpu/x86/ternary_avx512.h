@@ -56,64 +56,75 @@ constexpr Base3Tables make_base3_tables() noexcept {
 }
 constexpr Base3Tables kBase3Tables = make_base3_tables();
 
-inline __m512i looked_up(const uint8_t (&table)[64], __m512i index) noexcept {
-  return _mm512_permutexvar_epi8(index, _mm512_load_si512(table));
-}
+struct Base3Vector {
+  __m512i bytes, upper;  // of `upper` only six bits of a byte are looked at
 
-// Five groups in registers, from four vectors of base 3.
-struct FiveGroups {
-  __m512i group[5];
+  ALWAYS_INLINE explicit Base3Vector(const uint8_t* from) noexcept
+      : bytes(_mm512_load_si512(from)), upper(_mm512_srli_epi16(bytes, 2)) {}
 
-  explicit FiveGroups(const uint8_t* vectors) noexcept {
-    group[4] = _mm512_setzero_si512();
-#pragma GCC unroll 4
-    for (int k = 0; k < 4; ++k) {
-      const __m512i bytes = _mm512_load_si512(vectors + kGroupBytes * k);
-      const __m512i upper = _mm512_srli_epi16(bytes, 2);  // only six bits of a byte are looked at
-      const __m512i rest = _mm512_sub_epi8(bytes, looked_up(kBase3Tables.below, upper));
-      group[k] = _mm512_or_si512(looked_up(kBase3Tables.first_three, rest),
-                                 looked_up(kBase3Tables.fourth, upper));
-      group[4] = _mm512_or_si512(group[4], looked_up(kBase3Tables.fifth[k], upper));
-    }
+  ALWAYS_INLINE __m512i looked_up(const uint8_t (&table)[64]) const noexcept {
+    return _mm512_permutexvar_epi8(upper, _mm512_load_si512(table));
+  }
+  ALWAYS_INLINE __m512i first_three() const noexcept {
+    const __m512i rest = _mm512_sub_epi8(bytes, looked_up(kBase3Tables.below));
+    return _mm512_permutexvar_epi8(rest, _mm512_load_si512(kBase3Tables.first_three));
   }
 };
 
+// Four vectors of base 3 to five groups.
 inline void expand_set(uint8_t* groups, const uint8_t* vectors) noexcept {
-  const FiveGroups five(vectors);
-#pragma GCC unroll 5
-  for (int k = 0; k < 5; ++k) _mm512_store_si512(groups + kGroupBytes * k, five.group[k]);
+  __m512i fifth_group = _mm512_setzero_si512();
+#pragma GCC unroll 4
+  for (int k = 0; k < 4; ++k) {
+    const Base3Vector v(vectors + kGroupBytes * k);
+    _mm512_store_si512(groups + kGroupBytes * k,
+                       _mm512_or_si512(v.first_three(), v.looked_up(kBase3Tables.fourth)));
+    fifth_group = _mm512_or_si512(fifth_group, v.looked_up(kBase3Tables.fifth[k]));
+  }
+  _mm512_store_si512(groups + kGroupBytes * 4, fifth_group);
 }
 
 #endif
 
-// 16 rows x 8 words of four bytes, transposed.
-inline void gather_block(uint8_t* groups, const FileTile& rows, int64_t offset) noexcept {
-  const auto words_of = [&](int r) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows.row[r] + offset));
-  };
-  // Rows r, r + 4, r + 8, r + 12 end up in the four 128-bit quarters; their words 0..3 are in a[r],
-  // 4..7 in b[r].
-  __m512i a[4], b[4];
+// A block of 16 rows as 8 groups in registers: 16 x 8 words of four bytes, transposed.
+struct EightGroups {
+  __m512i group[8];
+
+  ALWAYS_INLINE EightGroups(const FileTile& rows, int64_t offset) noexcept {
+    const auto words_of = [&](int r) {
+      return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows.row[r] + offset));
+    };
+    // Rows r, r + 4, r + 8, r + 12 end up in the four quarters of a register; their words 0..3 are
+    // in a[r], 4..7 in b[r].
+    __m512i a[4], b[4];
 #pragma GCC unroll 4
-  for (int r = 0; r < 4; ++r) {
-    const __m512i low = _mm512_inserti64x4(_mm512_castsi256_si512(words_of(r)), words_of(r + 4), 1);
-    const __m512i high =
-        _mm512_inserti64x4(_mm512_castsi256_si512(words_of(r + 8)), words_of(r + 12), 1);
-    a[r] = _mm512_shuffle_i64x2(low, high, 0x88);
-    b[r] = _mm512_shuffle_i64x2(low, high, 0xdd);
+    for (int r = 0; r < 4; ++r) {
+      const __m512i low =
+          _mm512_inserti64x4(_mm512_castsi256_si512(words_of(r)), words_of(r + 4), 1);
+      const __m512i high =
+          _mm512_inserti64x4(_mm512_castsi256_si512(words_of(r + 8)), words_of(r + 12), 1);
+      a[r] = _mm512_shuffle_i64x2(low, high, 0x88);
+      b[r] = _mm512_shuffle_i64x2(low, high, 0xdd);
+    }
+    transpose(group, a);
+    transpose(group + 4, b);
   }
-  const auto transpose = [](uint8_t* to, const __m512i(&v)[4]) {
+  ALWAYS_INLINE static void transpose(__m512i* to, const __m512i (&v)[4]) noexcept {
     const __m512i v01l = _mm512_unpacklo_epi32(v[0], v[1]);
     const __m512i v01h = _mm512_unpackhi_epi32(v[0], v[1]);
     const __m512i v23l = _mm512_unpacklo_epi32(v[2], v[3]);
     const __m512i v23h = _mm512_unpackhi_epi32(v[2], v[3]);
-    _mm512_store_si512(to, _mm512_unpacklo_epi64(v01l, v23l));
-    _mm512_store_si512(to + 64, _mm512_unpackhi_epi64(v01l, v23l));
-    _mm512_store_si512(to + 128, _mm512_unpacklo_epi64(v01h, v23h));
-    _mm512_store_si512(to + 192, _mm512_unpackhi_epi64(v01h, v23h));
-  };
-  transpose(groups, a);
-  transpose(groups + 4 * kGroupBytes, b);
+    to[0] = _mm512_unpacklo_epi64(v01l, v23l);
+    to[1] = _mm512_unpackhi_epi64(v01l, v23l);
+    to[2] = _mm512_unpacklo_epi64(v01h, v23h);
+    to[3] = _mm512_unpackhi_epi64(v01h, v23h);
+  }
+};
+
+inline void gather_block(uint8_t* groups, const FileTile& rows, int64_t offset) noexcept {
+  const EightGroups eight(rows, offset);
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) _mm512_store_si512(groups + kGroupBytes * i, eight.group[i]);
 }
 
 // ---- Few tokens ---------------------------------------------------------------------------------
@@ -214,28 +225,67 @@ inline void tile_one(float* y, const Tile& tile, float scale, const QuantizedRow
   sums.store(y, tile.rows, scale, x, token);
 }
 
-#ifdef __AVX512VBMI__
-// The same from base 3, whose groups never leave the registers.
-inline void tile_one_base3(float* y, const uint8_t* vectors, int64_t count, __mmask16 rows,
-                           float scale, const QuantizedRows& x, int64_t token) noexcept {
+// The same from the rows of a file. While one tile is read all over, the next is asked for line by
+// line.
+inline void tile_one_rows(float* y, const TernaryMatrix& w, int64_t t, __mmask16 rows,
+                          const QuantizedRows& x, int64_t token) noexcept {
+  const FileTile file(w, t);
+  const int64_t next_tile = kTileRows * w.row_bytes;
+  const uint8_t* stream = tile_stream(w, t);
   const int8_t* q = x.q + token * x.stride;
   OneToken sums;
+  for (int64_t block = 0; block < w.cols / kFileBlockCols; ++block) {
+    for (int64_t i = 0; i < 8; ++i) {
+      prefetch_far(stream + 64 * (8 * block + i), next_tile + 8192);
+      prefetch_near(stream + 64 * (8 * block + i), next_tile);
+    }
+    const EightGroups eight(file, file_block_offset(w, block));
+#pragma GCC unroll 4
+    for (int i = 0; i < 8; i += 2) {
+      sums.add_two_groups(eight.group[i], eight.group[i + 1], q + kGroupCols * i);
+    }
+    q += kFileBlockCols;
+  }
+  sums.store(y, rows, w.scale, x, token);
+}
+
+#ifdef __AVX512VBMI__
+// The same from base 3, in registers: its first three digits as planes of a group, the others,
+// which need no shift, by a table of their own.
+inline void tile_one_base3(float* y, const TernaryMatrix& w, int64_t t, __mmask16 rows,
+                           const QuantizedRows& x, int64_t token) noexcept {
+  const uint8_t* vectors = tile_stream(w, t);
+  int64_t count = padded_cols(w.cols) / kGroupCols;
+  const int8_t* q = x.q + token * x.stride;
+  OneToken sums;
+  RowSums<1> fourth, fifth;
   for (; count >= 5; count -= 5) {
-    for (int k = 0; k < 4; ++k) prefetch_line(vectors + kGroupBytes * k);
-    const FiveGroups five(vectors);
-    sums.add_two_groups(five.group[0], five.group[1], q);
-    sums.add_two_groups(five.group[2], five.group[3], q + 2 * kGroupCols);
-    sums.even.add_group(five.group[4], q + 4 * kGroupCols, 0);
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) {
+      prefetch_line(vectors + kGroupBytes * k);
+      const Base3Vector v(vectors + kGroupBytes * k);
+      const __m512i digits = v.first_three();
+      TileSums<1>& planes = k % 2 ? sums.odd : sums.even;
+      const int8_t* columns = q + kGroupCols * k;
+      planes.plane0.add(_mm512_and_si512(digits, _mm512_set1_epi8(0x03)), columns, 0);
+      planes.plane1.add(_mm512_and_si512(digits, _mm512_set1_epi8(0x0c)), columns + 4, 0);
+      planes.plane2.add(_mm512_and_si512(digits, _mm512_set1_epi8(0x30)), columns + 8, 0);
+      fourth.add(v.looked_up(kBase3Tables.fourth), columns + 12, 0);
+      fifth.add(v.looked_up(kBase3Tables.fifth[0]), q + 4 * kGroupCols + 4 * k, 0);
+    }
     vectors += 4 * kGroupBytes;
     q += 5 * kGroupCols;
   }
+  // The fourth digits lie in plane 3, the fifth in plane 0.
+  sums.even.plane3.first = _mm512_add_epi32(sums.even.plane3.first, fourth.first);
+  sums.even.plane0.first = _mm512_add_epi32(sums.even.plane0.first, fifth.first);
   for (; count > 0; --count) {
     prefetch_line(vectors);
     sums.odd.add_group(_mm512_load_si512(vectors), q, 0);
     vectors += kGroupBytes;
     q += kGroupCols;
   }
-  sums.store(y, rows, scale, x, token);
+  sums.store(y, rows, w.scale, x, token);
 }
 #endif
 
@@ -418,6 +468,23 @@ inline Tile tile_of_row(const TernaryMatrix& w, int64_t row, int64_t last_row,
           padded_cols(w.cols) / kGroupCols, first_lanes(at_most(last_row - row, kTileRows))};
 }
 
+// One token without bringing the tile to two bits first, where there is a body for that.
+inline bool one_from_its_packing(float* y, const TernaryMatrix& w, int64_t row, int64_t last_row,
+                                 const QuantizedRows& x) noexcept {
+  const __mmask16 rows = first_lanes(at_most(last_row - row, kTileRows));
+  if (w.packing == Packing::kFileRows) {
+    tile_one_rows(y, w, row / kTileRows, rows, x, 0);
+    return true;
+  }
+#ifdef __AVX512VBMI__
+  if (w.packing == Packing::kBase3) {
+    tile_one_base3(y, w, row / kTileRows, rows, x, 0);
+    return true;
+  }
+#endif
+  return false;
+}
+
 void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t first_row,
                     int64_t last_row, const QuantizedRows& x, int64_t tokens,
                     uint8_t* scratch) noexcept {
@@ -432,13 +499,7 @@ void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t 
   }
   const int64_t parts = (tokens + kFewTokens - 1) / kFewTokens;  // of nearly equal size
   for (; r < last_row; r += kTileRows) {
-#ifdef __AVX512VBMI__
-    if (w.packing == Packing::kBase3 && tokens == 1) {
-      tile_one_base3(y + r, tile_stream(w, r / kTileRows), padded_cols(w.cols) / kGroupCols,
-                     first_lanes(at_most(last_row - r, kTileRows)), w.scale, x, 0);
-      continue;
-    }
-#endif
+    if (tokens == 1 && one_from_its_packing(y + r, w, r, last_row, x)) continue;
     const Tile tile = tile_of_row(w, r, last_row, scratch);
     for (int64_t part = 0; part < parts; ++part) {
       const int64_t t = tokens * part / parts, n = tokens * (part + 1) / parts - t;
