@@ -350,8 +350,11 @@ Status Weights::take_from_file(ThreadPool& pool) {
     LayerWeights described;
     for (const Role& role : kRoles) {
       const Projection& p = layer.*role.first;
-      const std::optional<FileMatrix> in_file = file_matrix(p);
-      if (p.ternary && (!in_file || (file_order && *file_order != in_file->order))) {
+      if (!p.ternary) {
+        described.*role.second = dense_linear(p);
+        continue;
+      }
+      if (!has_file_rows(p) || (file_order && *file_order != bitnet::file_order(p))) {
         return Status::error(
             BITNET_E_UNSUPPORTED,
             "%.*s cannot be used as it lies in the file: all ternary tensors must be I2_S of "
@@ -360,8 +363,8 @@ Status Weights::take_from_file(ThreadPool& pool) {
             "weights",
             static_cast<int>(p.name.size()), p.name.data());
       }
-      if (p.ternary) file_order = in_file->order;
-      described.*role.second = p.ternary ? ternary_linear(p, in_file->matrix) : dense_linear(p);
+      file_order = bitnet::file_order(p);
+      described.*role.second = ternary_linear(p, file_rows(p));
     }
     layers.push_back(described);
   }
@@ -369,7 +372,7 @@ Status Weights::take_from_file(ThreadPool& pool) {
   return on_all_threads(
       model, pool, [](size_t) { return true; },
       [](const Projection& p, size_t, const Role&, const Share& tiles) {
-        return check_codes(p, tiles.first * kTileRows, last_row_of(p, tiles.last - 1));
+        return check_file_rows(p, tiles.first * kTileRows, last_row_of(p, tiles.last - 1));
       });
 }
 
