@@ -122,24 +122,25 @@ const float* ReadOut::embedding(uint64_t entry) const noexcept {
   return row < 0 ? nullptr : embeddings_.as<float>() + row * hyper_.width;
 }
 
-std::optional<ReadOut::Bounds> ReadOut::bounds(uint64_t entry) noexcept {
+std::optional<ReadOut::Bounds> ReadOut::bounds(uint64_t entry) const noexcept {
   const int64_t row = entry < rows_.size() ? rows_[entry].bounds : -1;
   if (row < 0) return {};
   return Bounds{low_.as<float>() + row * hyper_.vocab, high_.as<float>() + row * hyper_.vocab};
 }
 
-const float* ReadOut::some_logits(uint64_t entry) noexcept {
+const float* ReadOut::some_logits(uint64_t entry, std::span<const int32_t> tokens) {
   float* logits = sparse_.as<float>();
   if (sparse_is_full_) {
     std::fill_n(logits, hyper_.vocab, -kInfinity);
   } else {
     for (int32_t token : sparse_tokens_) logits[token] = -kInfinity;
   }
+  sparse_is_full_ = true;  // until the list below is complete
+  sparse_tokens_.assign(tokens.begin(), tokens.end());
   sparse_is_full_ = false;
-  sparse_tokens_.swap(candidates_);
   const float* h = hidden_.as<float>() + rows_[entry].bounds * hyper_.width;
-  weights_.screen->rescore(logits, sparse_tokens_, h, pool_);
-  counts_.exact += sparse_tokens_.size();
+  weights_.screen->rescore(logits, tokens, h, pool_);
+  counts_.exact += tokens.size();
   return logits;
 }
 

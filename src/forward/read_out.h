@@ -29,7 +29,7 @@ class ReadOut {
   };
   // [vocab] each: low <= logit <= high.
   struct Bounds {
-    float *low, *high;
+    const float *low, *high;
   };
 
   // batch: entries that run() gets at most. Throws std::bad_alloc.
@@ -50,13 +50,12 @@ class ReadOut {
   // nullptr, nothing: that entry did not want it, or there is no such entry.
   const float* logits(uint64_t entry) const noexcept;
   const float* embedding(uint64_t entry) const noexcept;
-  std::optional<Bounds> bounds(uint64_t entry) noexcept;
+  std::optional<Bounds> bounds(uint64_t entry) const noexcept;
 
-  // Of an entry with bounds, the logits of the tokens in candidates(), which the caller has put
-  // there in ascending order, or of all: [vocab], -infinity elsewhere. Lives until the next call of
-  // one of the two.
-  Vec<int32_t>& candidates() noexcept { return candidates_; }
-  const float* some_logits(uint64_t entry) noexcept;
+  // Of an entry with bounds, the logits of these tokens (ascending), or of all: [vocab], -infinity
+  // elsewhere. Lives until the next call of one of the two. The first may throw std::bad_alloc,
+  // though hardly ever twice.
+  const float* some_logits(uint64_t entry, std::span<const int32_t> tokens);
   const float* all_logits(uint64_t entry) noexcept;
 
   const Counts& counts() const noexcept { return counts_; }
@@ -77,7 +76,6 @@ class ReadOut {
   Buffer hidden_, low_, high_;  // of those with bounds: [wanting][width], [wanting][vocab] twice
   Buffer sparse_;               // [vocab] see some_logits()
   Vec<int32_t> sparse_tokens_;  // what is not -infinity there
-  Vec<int32_t> candidates_;
   bool sparse_is_full_ = true;
   ScreenScratch screen_;
   Counts counts_;

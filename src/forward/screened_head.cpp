@@ -252,37 +252,54 @@ void ScreenedHead::prepare_input(const float* h, int64_t token,
   int16_t* pairs = scratch.pairs_.as<int16_t>() + token * padded;
   int32_t* sum = scratch.sum_.as<int32_t>() + token * (padded / kScreenBlock);
 
-  float largest = 0;
-  bool finite = true;
+  // Magnitudes of floats are ordered like their bits; infinities and NaN come last.
+  int32_t largest_bits = 0;
   for (int64_t c = 0; c < cols; ++c) {
-    largest = std::max(largest, std::fabs(h[c]));
-    finite &= h[c] - h[c] == 0;
+    largest_bits = std::max(largest_bits, std::bit_cast<int32_t>(h[c]) & 0x7fffffff);
   }
-  const bool usable =
-      finite && largest <= kMostHidden && (largest == 0 || largest >= 1 / kMostHidden);
+  const float largest = std::bit_cast<float>(largest_bits);
+  const bool usable = largest <= kMostHidden && (largest == 0 || largest >= 1 / kMostHidden);
   const float scale = usable ? largest / static_cast<float>(kScreenLargest) : 0;
+  // |h * inverse| <= kScreenLargest (1 + 2u), which rounds to kScreenLargest at most.
   const float inverse = scale > 0 ? static_cast<float>(kScreenLargest) / largest : 0;
+  scratch.scale_.as<float>()[token] = scale;
 
   double squares = 0, lost_squares = 0;
-  std::fill_n(sum, padded / kScreenBlock, 0);
-  for (int64_t c = 0; c < padded; ++c) {
-    int32_t x = 0;
-    if (usable && c < cols) {
-      constexpr float kRounder = 12582912.0f;
-      x = static_cast<int32_t>((h[c] * inverse + kRounder) - kRounder);
-      x = std::clamp(x, -kScreenLargest, kScreenLargest);
-      const double exact = static_cast<double>(h[c]);
-      const double lost = exact - static_cast<double>(scale) * x;  // the product is exact
-      squares += exact * exact;
-      lost_squares += lost * lost;
+  for (int64_t first = 0; first < padded; first += kScreenBlock) {
+    float numbers[kScreenBlock] = {};
+    if (usable && first < cols) {
+      std::copy_n(h + first, std::min(kScreenBlock, cols - first), numbers);
     }
-    high[c] = static_cast<int8_t>((x + 128) >> 8);
-    low[c] = static_cast<int8_t>(x - 256 * ((x + 128) >> 8));
-    constexpr int64_t kPlace[4] = {0, 2, 1, 3};
-    pairs[c / 4 * 4 + kPlace[c % 4]] = static_cast<int16_t>(x);
-    sum[c / kScreenBlock] += x;
+    int32_t x[kScreenBlock], total = 0;
+    for (int i = 0; i < kScreenBlock; ++i) {
+      constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23 rounds to the nearest integer
+      x[i] = static_cast<int32_t>((numbers[i] * inverse + kRounder) - kRounder);
+      total += x[i];
+    }
+    sum[first / kScreenBlock] = total;
+    for (int i = 0; i < kScreenBlock; ++i) {
+      const int32_t upper = (x[i] + 128) >> 8;
+      high[first + i] = static_cast<int8_t>(upper);
+      low[first + i] = static_cast<int8_t>(x[i] - 256 * upper);
+    }
+    for (int i = 0; i < kScreenBlock; i += 4) {
+      pairs[first + i] = static_cast<int16_t>(x[i]);
+      pairs[first + i + 1] = static_cast<int16_t>(x[i + 2]);
+      pairs[first + i + 2] = static_cast<int16_t>(x[i + 1]);
+      pairs[first + i + 3] = static_cast<int16_t>(x[i + 3]);
+    }
+    double squares_of[4] = {}, lost_of[4] = {};
+    for (int i = 0; i < kScreenBlock; i += 4) {
+      for (int l = 0; l < 4; ++l) {
+        const double exact = static_cast<double>(numbers[i + l]);
+        const double lost = exact - static_cast<double>(scale) * x[i + l];  // exact product
+        squares_of[l] += exact * exact;
+        lost_of[l] += lost * lost;
+      }
+    }
+    squares += (squares_of[0] + squares_of[1]) + (squares_of[2] + squares_of[3]);
+    lost_squares += (lost_of[0] + lost_of[1]) + (lost_of[2] + lost_of[3]);
   }
-  scratch.scale_.as<float>()[token] = scale;
 
   // of_residual is never 0: the infinite residual of an unknown row must give an infinite bound.
   ScreenScratch::Bound& bound = scratch.bounds_[static_cast<size_t>(token)];
@@ -392,7 +409,7 @@ void ScreenedHead::rescore(float* logits, std::span<const int32_t> rows, const f
       ops_.dense_matmul(logits, 0, head_, row, row + 1, h, 0, 1);
     }
   };
-  constexpr int64_t kInlineRows = 4;  // not worth waking the pool for
+  constexpr int64_t kInlineRows = 16;  // not worth waking the pool for
   if (count <= kInlineRows) {
     const PlainFloatMode mode;
     return compute(0, count);

@@ -49,6 +49,33 @@ TEST(SamplerMemory, IsAskedForByTheFirstPickOnly) {
   }
 }
 
+TEST(SamplerMemory, IsAskedForByTheFirstCandidatesOnly) {
+  const auto logits = logits_of(5000);
+  for (const int32_t top_k : {0, 40}) {
+    SamplerOptions options = everything(kBias, top_k, 16);
+    if (top_k == 0) options.top_p = 1;
+    auto sampler = Sampler::open(options);
+    ASSERT_TRUE(sampler.ok());
+    std::vector<float> low(logits), high(logits);
+    for (float& h : high) h += 0.5f;
+    std::span<const int32_t> tokens;
+    const auto candidates = [&] {
+      const size_t before = test::allocated_bytes;
+      tokens = sampler.value()->candidates(low.data(), high.data(), 5000);
+      return test::allocated_bytes - before;
+    };
+    EXPECT_GT(test::fail_each_allocation([&] { candidates(); }), 0);
+    const std::vector<int32_t> first(tokens.begin(), tokens.end());
+    EXPECT_FALSE(first.empty());
+    for (int i = 0; i < 20; ++i) {
+      EXPECT_EQ(candidates(), 0u) << top_k;
+      EXPECT_TRUE(std::equal(first.begin(), first.end(), tokens.begin(), tokens.end()));
+      ASSERT_TRUE(sampler.value()->accept(4999).ok());
+      sampler.value()->reset();
+    }
+  }
+}
+
 TEST(SamplerMemory, RunningOutLeavesTheSamplerAsItWas) {
   const auto logits = logits_of(5000);
   for (const int32_t window : {16, -1}) {
