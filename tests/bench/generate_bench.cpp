@@ -2,9 +2,9 @@
 //
 // usage: generate_bench MODEL [TOKENS [ROUNDS [THREADS [DRAFTS...]]]]      (DRAFTS: 0 is automatic)
 //
-// A random model repeats itself when decoding greedily and hardly ever at temperature 1, so its
-// replies show the best and the worst that drafts can do: "loop" and "noise". "echo" is in between:
-// a reply that is forced (by a bias on a few tokens) to draw from few words.
+// The replies of a random model, which hardly ever repeats itself ("noise": the worst for drafts),
+// and of the same model held to a few tokens by a bias, which soon goes round in circles ("loop":
+// the best) or nearly so ("words").
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -20,9 +20,9 @@ using namespace bitnet;
 struct Text {
   const char* name;
   float temperature;
-  int32_t top_k;
+  int32_t words;  // tokens that can be picked; 0: all
 };
-constexpr Text kTexts[] = {{"loop", 0, 0}, {"echo", 0.5f, 2}, {"noise", 1, 0}};
+constexpr Text kTexts[] = {{"loop", 0, 4}, {"words", 0.5f, 4}, {"noise", 1, 0}};
 
 struct Reply {
   double tokens_per_second = 0;
@@ -38,7 +38,9 @@ Reply reply_of(const LoadedModel& model, Context& context, const Text& text, uin
   options.max_tokens = tokens;
   options.ignore_end = true;
   options.sampling.temperature = text.temperature;
-  options.sampling.top_k = text.top_k;
+  std::vector<LogitBias> bias;
+  for (int32_t i = 0; i < text.words; ++i) bias.push_back({100 + i, 1e4f});
+  options.sampling.bias = bias;
   options.draft_tokens = drafts;
   context.cache().truncate(0, 0);
   const uint64_t batches = context.stats().batches;
