@@ -55,6 +55,8 @@ bool spin_until(Done&& done) noexcept {
   return done();
 }
 
+constexpr uint32_t kMostImpatient = 63;  // runs without spinning before it is tried again
+
 constexpr int kMaxThreads = 1024;
 constexpr size_t kLine = 128;  // two cache lines: processors fetch them in pairs
 
@@ -82,9 +84,13 @@ struct ThreadPool::State {
   void* argument = nullptr;
   int64_t chunks = 0;
   bool closing = false;
+  // Runs to come in which nobody spins: the caller waited in vain for a thread that had work, so
+  // somebody else is on its core, and spinning would only use up the time we get there.
+  Word impatient{0};
 
   alignas(kLine) Word unfinished{0};
   Word caller_parked{0};
+  uint32_t patience_lost = 0;  // the caller's: grows with each disappointment
 
   // Constant after open().
   alignas(kLine) int size = 1;
@@ -121,7 +127,7 @@ void ThreadPool::State::set_off(uint32_t generation_bit) noexcept {
 
 uint32_t ThreadPool::State::wait_for_run(uint32_t seen) noexcept {
   const auto changed = [&] { return generation.load() != seen; };
-  if (!spin_until(changed)) {
+  if (impatient.load() != 0 || !spin_until(changed)) {
     parked.fetch_add(1);
     while (!changed()) sleep_while(generation, seen);
     parked.fetch_sub(1);
@@ -134,7 +140,16 @@ void ThreadPool::State::finish(uint32_t count) noexcept {
 }
 
 void ThreadPool::State::wait_until_finished() noexcept {
-  if (spin_until([&] { return unfinished.load() == 0; })) return;
+  const auto finished = [&] { return unfinished.load() == 0; };
+  if (const uint32_t runs = impatient.load()) {
+    impatient.store(runs - 1);
+  } else if (spin_until(finished)) {
+    patience_lost /= 2;
+    return;
+  } else {
+    patience_lost = std::min(2 * patience_lost + 1, kMostImpatient);
+    impatient.store(patience_lost);
+  }
   caller_parked.store(1);
   while (const uint32_t count = unfinished.load()) sleep_while(unfinished, count);
   caller_parked.store(0);
