@@ -132,7 +132,7 @@ bool Generator::show_ahead() noexcept {
 
 // How many tokens to guess: none if plain decoding would not come to use them all.
 uint64_t Generator::draft_count() const noexcept {
-  if (draft_tokens_ < 0 || tokens().empty() || pass_failed_ || drafts_.matched() == 0) return 0;
+  if (draft_tokens_ < 0 || tokens().empty() || memory_short_ || drafts_.matched() == 0) return 0;
   const int64_t length = static_cast<int64_t>(history_.size());
   const int64_t page_end = (length + kPagePositions - 1) / kPagePositions * kPagePositions;
   const uint64_t left = max_tokens_ - tokens().size() - 1;
@@ -158,7 +158,6 @@ Status Generator::decode_history(uint64_t drafts) {
                          history_.size(), static_cast<long long>(cache.positions()));
   }
   cache.truncate(sequence_, static_cast<int64_t>(held));
-  pass_failed_ = true;
   double seconds = 0;
   while (held < history_.size()) {
     const uint64_t count = std::min<uint64_t>(kSlice, history_.size() - held);
@@ -176,10 +175,12 @@ Status Generator::decode_history(uint64_t drafts) {
       }
     }
     const double started = now();
-    BITNET_TRY(context_.decode(batch_));
+    memory_short_ |= drafts > 0;  // should decode() throw
+    const Status decoded = context_.decode(batch_);
+    memory_short_ &= drafts == 0;
+    BITNET_TRY(decoded);
     seconds = now() - started;
   }
-  pass_failed_ = false;
   cache.keep_ahead(sequence_, static_cast<int64_t>(history_.size()));
   if (batch_.size() == drafts + 1)
     context_.pass_costs().learn(static_cast<int64_t>(drafts) + 1, seconds);
