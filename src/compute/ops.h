@@ -88,7 +88,8 @@ enum class RopeStyle : int32_t { kNeox, kNorm };  // pairs (i, i + pairs) or (2i
 constexpr int64_t kPagePositions = 64;  // positions in one page of the KV cache
 
 struct Ops {
-  const char* name;  // "reference", "baseline", "avx2", "avxvnni", "avx512"
+  // "reference", "baseline", "avx2", "avxvnni", "avx512"; "neon", "dotprod", "i8mm"
+  const char* name;
 
   // y = x * (1 / sqrt(dot(x,x)/n + eps)) * gamma, as: r = 1.0f / sqrtf(sum / float(n) + eps);
   // y[i] = (x[i] * r) * gamma[i].  y may be x.
