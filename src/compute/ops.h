@@ -87,6 +87,12 @@ enum class RopeStyle : int32_t { kNeox, kNorm };  // pairs (i, i + pairs) or (2i
 
 constexpr int64_t kPagePositions = 64;  // positions in one page of the KV cache
 
+// Where number i of the key of position j lies in a page's [kPagePositions][head_dim] keys: 16 keys
+// side by side, number by number, so that a register holds the same number of 16 keys.
+static constexpr int64_t key_place(int64_t j, int64_t i, int64_t head_dim) noexcept {
+  return (j / 16 * head_dim + i) * 16 + j % 16;
+}
+
 struct Ops {
   // "reference", "baseline", "avx2", "avxvnni", "avx512"; "neon", "dotprod", "i8mm"
   const char* name;
@@ -125,7 +131,9 @@ struct Ops {
   void (*to_half)(uint16_t* y, const float* x, int64_t n) noexcept;
 
   // Attention of `queries` query heads that share one KV head over one page.
-  //   q [queries][head_dim]; k, v [kPagePositions][head_dim] f16; positions 1..64 of them are read.
+  //   q [queries][head_dim]; v [kPagePositions][head_dim] f16, k the same numbers placed by
+  //   key_place(); of v positions 1..64 are read, of k these and those up to the next multiple of
+  //   16, whose numbers do not matter.
   //   score_j = dot(q, float(k_j)) * scale;  maximum = max_j score_j (a zero is +0);
   //   p_j = exp(score_j - maximum);
   //   sum = canonical sum of p_j;  value[i] = over j ascending from +0: fma(p_j, float(v_j[i]),

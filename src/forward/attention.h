@@ -7,7 +7,8 @@
 
 namespace bitnet {
 
-// Partial results of all query heads that share a KV head: [queries] maxima, [queries] sums,
+// Partial results of queries that share a KV head (its query heads, of one or several tokens):
+// [queries] maxima, [queries] sums,
 // [queries][head_dim] values, one after the other.
 struct AttentionPart {
   float *maximum, *sum, *value;
@@ -24,9 +25,10 @@ struct AttentionPart {
 // pushes it holds one finished node for each set bit of n.
 class AttentionTree {
  public:
-  static constexpr int64_t kDepth = 32;
-  static int64_t floats(int64_t queries, int64_t head_dim) noexcept {
-    return kDepth * AttentionPart::floats(queries, head_dim);
+  // Memory for so many leaves: a node for each of their number's bits, and the next leaf.
+  static int64_t floats(int64_t queries, int64_t head_dim, int64_t leaves) noexcept {
+    return (std::bit_width(static_cast<uint64_t>(leaves)) + 1) *
+           AttentionPart::floats(queries, head_dim);
   }
 
   AttentionTree(const Ops& ops, float* memory, int64_t queries, int64_t head_dim) noexcept

@@ -1,6 +1,7 @@
 // The KV cache: pages of 64 positions, shared copy-on-write between sequences.
 //
-// A page holds one run of 64 positions for all layers: [layer][kv_head][K | V][64][head_dim] f16.
+// A page holds one run of 64 positions for all layers: [layer][kv_head][K | V][64][head_dim] f16,
+// K placed by key_place().
 // Invariants: a page's `users` is the number of sequences that list it, a free page has 0;
 // a sequence of n tokens lists ceil(n / 64) pages, between reserve() and commit() or rollback()
 // more. Not thread-safe; one context owns it.
@@ -55,7 +56,8 @@ class KvCache {
   // likewise.
   bool replace(int64_t sequence, std::span<const int32_t> tokens);
 
-  // [kPagePositions][head_dim] of the page with this index in the sequence.
+  // Of the page with this index in the sequence: keys, placed by key_place(), and values,
+  // [kPagePositions][head_dim].
   uint16_t* keys(int64_t sequence, int64_t page, int64_t layer, int64_t kv_head) noexcept {
     return block(at(sequence).pages[static_cast<size_t>(page)], layer, kv_head);
   }

@@ -21,7 +21,9 @@ double seconds_since(Clock::time_point start) noexcept {
 // Attention of a few tokens over a long cache is split among threads at groups of pages. The group
 // is a whole subtree of the contract's tree (a power of two), so splitting there changes no bit.
 constexpr int64_t kGroupPages = 8;
-constexpr int64_t kSplitTokens = 4;  // more tokens than this keep all threads busy by themselves
+constexpr int64_t kSplitTokens = 8;  // more tokens than this keep all threads busy by themselves
+// Tokens that attend to a page together: the page is read once for all of them.
+constexpr int64_t kBlockTokens = 8;
 // Work on fewer tokens than this is not worth waking the pool for.
 constexpr int64_t kInlineTokens = 4;
 
@@ -29,8 +31,12 @@ int64_t queries_per_kv_head(const HyperParameters& h) noexcept {
   return h.heads / h.kv_heads;
 }
 
-int64_t groups_of(const HyperParameters&, int64_t positions) noexcept {
-  return (positions + kGroupPages * kPagePositions - 1) / (kGroupPages * kPagePositions);
+int64_t pages_of(int64_t positions) noexcept {
+  return (positions + kPagePositions - 1) / kPagePositions;
+}
+
+int64_t most_queries(const HyperParameters& h) noexcept {
+  return kBlockTokens * queries_per_kv_head(h);
 }
 
 int64_t widest(const HyperParameters& h) noexcept {
@@ -55,11 +61,10 @@ namespace {
 
 // Sizes of the work buffers in one place: opening allocates them, the estimate adds them up.
 struct WorkSizes {
-  uint64_t x, normed, quantized, per_token, q, kv, gate, rope, parts, trees, logits;
+  uint64_t x, normed, quantized, per_token, q, kv, gate, rope, parts, trees, queries, logits;
 
   WorkSizes(const HyperParameters& h, const Context::Options& o) noexcept {
     const auto floats = [](int64_t a, int64_t b) { return static_cast<uint64_t>(a * b) * 4; };
-    const int64_t queries = queries_per_kv_head(h);
     x = floats(o.batch, h.width);
     normed = floats(o.batch, widest(h));
     quantized = static_cast<uint64_t>(o.batch * padded_cols(widest(h)));
@@ -68,14 +73,16 @@ struct WorkSizes {
     kv = floats(o.batch, h.kv_heads * h.head_dim);
     gate = floats(o.batch, h.ff_width);
     rope = floats(o.batch, h.rope_dims / 2);
-    parts = floats(kSplitTokens * h.kv_heads * groups_of(h, o.positions),
-                   AttentionPart::floats(queries, h.head_dim));
-    trees = floats(o.threads, AttentionTree::floats(queries, h.head_dim));
+    const int64_t pages = pages_of(o.positions), groups = (pages + kGroupPages - 1) / kGroupPages;
+    parts = floats(kSplitTokens * h.kv_heads * groups,
+                   AttentionPart::floats(queries_per_kv_head(h), h.head_dim));
+    trees = floats(o.threads, AttentionTree::floats(most_queries(h), h.head_dim, pages));
+    queries = floats(o.threads, AttentionPart::floats(most_queries(h), h.head_dim));
     logits = floats(1, h.vocab);
   }
   uint64_t total() const noexcept {
-    return 3 * x + normed + quantized + 2 * per_token + 2 * q + 2 * kv + 2 * gate + 2 * rope +
-           parts + trees + logits;
+    return 3 * x + normed + quantized + 2 * per_token + 2 * q + 2 * kv + kv / 2 + 2 * gate +
+           2 * rope + parts + trees + queries + logits;
   }
 };
 
@@ -89,8 +96,8 @@ uint64_t Context::work_bytes() const noexcept {
   const Work& w = work_;
   uint64_t bytes = logits_.bytes() + embeddings_.bytes();
   for (const Buffer* b : {&w.x, &w.normed, &w.quantized, &w.quantized_scale, &w.quantized_sum, &w.q,
-                          &w.k, &w.v, &w.attended, &w.gate, &w.up, &w.projected, &w.cosine, &w.sine,
-                          &w.head_input, &w.parts, &w.trees}) {
+                          &w.k, &w.v, &w.key_halves, &w.attended, &w.gate, &w.up, &w.projected,
+                          &w.cosine, &w.sine, &w.head_input, &w.parts, &w.trees, &w.queries}) {
     bytes += b->bytes();
   }
   return bytes;
@@ -107,6 +114,7 @@ Context::Work Context::allocate_work(const ModelDescription& model, const Option
   w.q = Buffer(s.q);
   w.k = Buffer(s.kv);
   w.v = Buffer(s.kv);
+  w.key_halves = Buffer(s.kv / 2);
   w.attended = Buffer(s.q);
   w.gate = Buffer(s.gate);
   w.up = Buffer(s.gate);
@@ -116,6 +124,7 @@ Context::Work Context::allocate_work(const ModelDescription& model, const Option
   w.head_input = Buffer(s.x);
   w.parts = Buffer(s.parts);
   w.trees = Buffer(s.trees);
+  w.queries = Buffer(s.queries);
   return w;
 }
 
@@ -132,6 +141,7 @@ Context::Context(const Weights& weights, const Options& options, Ptr<ThreadPool>
       ops_(weights.ops),
       hyper_(weights.model.hyper),
       batch_(options.batch),
+      pages_(pages_of(options.positions)),
       pool_(std::move(pool)),
       cache_(weights.model.hyper, options.positions, options.sequences),
       work_(allocate_work(weights.model, options)),
@@ -142,6 +152,7 @@ Context::Context(const Weights& weights, const Options& options, Ptr<ThreadPool>
       next_position_(static_cast<size_t>(options.sequences), -1) {
   touched_.reserve(static_cast<size_t>(options.sequences));
   head_rows_.reserve(static_cast<size_t>(options.batch));
+  blocks_.reserve(static_cast<size_t>(options.batch));
   logits_ = Buffer(WorkSizes(hyper_, options).logits);
 }
 
@@ -294,11 +305,12 @@ Status Context::check_cancelled() noexcept {
 }
 
 Status Context::forward(std::span<const bitnet_batch_entry> entries, uint64_t first_entry) {
+  cut_into_blocks(entries);
   embed(entries);
-  for (int64_t layer = 0; layer < hyper_.layers; ++layer) {
+  for (layer_ = 0; layer_ < hyper_.layers; ++layer_) {
     BITNET_TRY(check_cancelled());
-    attention_block(entries, layer);
-    feed_forward_block(static_cast<int64_t>(entries.size()), layer);
+    attention_block(entries);
+    feed_forward_block(static_cast<int64_t>(entries.size()));
   }
   BITNET_TRY(check_cancelled());
   read_out(entries, first_entry);
@@ -323,12 +335,12 @@ void Context::embed(std::span<const bitnet_batch_entry> entries) {
 }
 
 // x += Wo . sub_norm(attention(rope(Wq h), rope(Wk h), Wv h)),  h = norm(x)
-void Context::attention_block(std::span<const bitnet_batch_entry> entries, int64_t layer) {
+void Context::attention_block(std::span<const bitnet_batch_entry> entries) {
   const int64_t tokens = static_cast<int64_t>(entries.size());
   const int64_t query_width = hyper_.heads * hyper_.head_dim;
   const int64_t kv_width = hyper_.kv_heads * hyper_.head_dim;
-  const Layer& norms = weights_.model.layers[static_cast<size_t>(layer)];
-  const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
+  const Layer& norms = weights_.model.layers[static_cast<size_t>(layer_)];
+  const LayerWeights& w = weights_.layers[static_cast<size_t>(layer_)];
   float* x = work_.x.as<float>();
 
   each_token(tokens, [&](int worker, int64_t t) {
@@ -340,9 +352,9 @@ void Context::attention_block(std::span<const bitnet_batch_entry> entries, int64
            tokens);
   each_token(tokens, [&](int worker, int64_t t) {
     counts_[static_cast<size_t>(worker)].rope += 1;
-    store_keys_and_values(entries[static_cast<size_t>(t)], t, layer);
+    store_keys_and_values(entries[static_cast<size_t>(t)], t);
   });
-  attend(entries, layer);
+  attend(entries);
   each_token(tokens, [&](int worker, int64_t t) {
     const float* attended = work_.attended.as<float>() + t * query_width;
     if (weights_.model.plan.attn_sub_norm) {
@@ -359,11 +371,11 @@ void Context::attention_block(std::span<const bitnet_batch_entry> entries, int64
 }
 
 // x += Wdown . sub_norm(gate(Wgate h) * Wup h),  h = norm(x)
-void Context::feed_forward_block(int64_t tokens, int64_t layer) {
+void Context::feed_forward_block(int64_t tokens) {
   const int64_t ff = hyper_.ff_width;
   const Plan& plan = weights_.model.plan;
-  const Layer& norms = weights_.model.layers[static_cast<size_t>(layer)];
-  const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
+  const Layer& norms = weights_.model.layers[static_cast<size_t>(layer_)];
+  const LayerWeights& w = weights_.layers[static_cast<size_t>(layer_)];
   float* x = work_.x.as<float>();
 
   each_token(tokens, [&](int worker, int64_t t) {
@@ -389,7 +401,7 @@ void Context::feed_forward_block(int64_t tokens, int64_t layer) {
 }
 
 // Rotates a token's q and k and writes k and v to its place in the cache.
-void Context::store_keys_and_values(const bitnet_batch_entry& entry, int64_t row, int64_t layer) {
+void Context::store_keys_and_values(const bitnet_batch_entry& entry, int64_t row) {
   const int64_t d = hyper_.head_dim, pairs = hyper_.rope_dims / 2;
   float* q = work_.q.as<float>() + row * hyper_.heads * d;
   float* k = work_.k.as<float>() + row * hyper_.kv_heads * d;
@@ -399,91 +411,140 @@ void Context::store_keys_and_values(const bitnet_batch_entry& entry, int64_t row
   const RopeStyle style = weights_.model.plan.rope;
   ops_.rope(q, hyper_.heads, d, pairs, style, cosine, sine);
   ops_.rope(k, hyper_.kv_heads, d, pairs, style, cosine, sine);
+  uint16_t* halves = work_.key_halves.as<uint16_t>() + row * hyper_.kv_heads * d;
+  ops_.to_half(halves, k, hyper_.kv_heads * d);
   const int64_t page = entry.position / kPagePositions, slot = entry.position % kPagePositions;
   for (int64_t h = 0; h < hyper_.kv_heads; ++h) {
-    ops_.to_half(cache_.keys(entry.sequence, page, layer, h) + slot * d, k + h * d, d);
-    ops_.to_half(cache_.values(entry.sequence, page, layer, h) + slot * d, v + h * d, d);
+    uint16_t* keys = cache_.keys(entry.sequence, page, layer_, h);
+    for (int64_t i = 0; i < d; ++i) keys[key_place(slot, i, d)] = halves[h * d + i];
+    ops_.to_half(cache_.values(entry.sequence, page, layer_, h) + slot * d, v + h * d, d);
+  }
+}
+
+// Cuts a batch into query blocks: neighbours that continue one sequence on one page, so that all of
+// them see the same whole pages, and one page more up to their own position.
+void Context::cut_into_blocks(std::span<const bitnet_batch_entry> entries) noexcept {
+  blocks_.clear();
+  for (const bitnet_batch_entry& e : entries) {
+    const int64_t page = e.position / kPagePositions;
+    if (!blocks_.empty()) {
+      QueryBlock& last = blocks_.back();
+      if (last.sequence == e.sequence && last.page == page && last.tokens < kBlockTokens) {
+        ++last.tokens;
+        continue;
+      }
+    }
+    blocks_.push_back({e.sequence, page, &e - entries.data(), 1});
+  }
+}
+
+AttentionTree Context::tree_of(int worker, int64_t queries) noexcept {
+  float* memory = work_.trees.as<float>() +
+                  worker * AttentionTree::floats(most_queries(hyper_), hyper_.head_dim, pages_);
+  return AttentionTree(ops_, memory, queries, hyper_.head_dim);
+}
+
+// Pushes the leaves of pages [first, last) of one KV head.
+void Context::fold_pages(int worker, std::span<const bitnet_batch_entry> entries,
+                         const QueryBlock& block, int64_t head, int64_t first, int64_t last,
+                         AttentionTree& tree) noexcept {
+  const int64_t d = hyper_.head_dim, per_token = queries_per_kv_head(hyper_);
+  const int64_t token_stride = hyper_.heads * d;
+  const float* q = work_.q.as<float>() + block.row * token_stride + head * per_token * d;
+  if (block.tokens > 1) {
+    float* side_by_side =
+        work_.queries.as<float>() + worker * AttentionPart::floats(most_queries(hyper_), d);
+    for (int64_t t = 0; t < block.tokens; ++t) {
+      std::copy_n(q + t * token_stride, per_token * d, side_by_side + t * per_token * d);
+    }
+    q = side_by_side;
+  }
+  for (int64_t page = first; page < last; ++page) {
+    const AttentionPart leaf = tree.next_leaf();
+    const uint16_t* keys = cache_.keys(block.sequence, page, layer_, head);
+    const uint16_t* values = cache_.values(block.sequence, page, layer_, head);
+    const auto attend_page = [&](int64_t from, int64_t count, int64_t positions) {
+      ops_.attend_page(leaf.maximum + from, leaf.sum + from, leaf.value + from * d, q + from * d,
+                       keys, values, count, d, positions, attention_scale_);
+    };
+    if (page < block.page) {
+      attend_page(0, block.tokens * per_token, kPagePositions);
+    } else {
+      for (int64_t t = 0; t < block.tokens; ++t) {
+        const int32_t position = entries[static_cast<size_t>(block.row + t)].position;
+        attend_page(t * per_token, per_token, position + 1 - page * kPagePositions);
+      }
+    }
+    tree.leaf_filled();
+  }
+  counts_[static_cast<size_t>(worker)].attend_page += static_cast<uint64_t>(last - first);
+}
+
+void Context::finish_attention(const QueryBlock& block, int64_t head,
+                               const AttentionPart& part) noexcept {
+  const int64_t d = hyper_.head_dim, per_token = queries_per_kv_head(hyper_);
+  for (int64_t t = 0; t < block.tokens; ++t) {
+    float* out =
+        work_.attended.as<float>() + ((block.row + t) * hyper_.heads + head * per_token) * d;
+    for (int64_t i = 0; i < per_token; ++i) {
+      const int64_t at = t * per_token + i;
+      ops_.attend_finish(out + i * d, part.sum + at, part.value + at * d, d);
+    }
   }
 }
 
 // attended[t] = softmax(q k / sqrt(head_dim)) v over positions 0..position of the token's sequence.
-// Work items are (token, KV head), or for few tokens (token, KV head, group of pages).
-void Context::attend(std::span<const bitnet_batch_entry> entries, int64_t layer) {
-  const int64_t d = hyper_.head_dim, queries = queries_per_kv_head(hyper_);
-  const int64_t tokens = static_cast<int64_t>(entries.size());
-  const int64_t part_floats = AttentionPart::floats(queries, d);
-
-  const auto pages_of = [&](int64_t t) {
-    return entries[static_cast<size_t>(t)].position / kPagePositions + 1;
+// Work items are (block, KV head), or where these are few, (block, KV head, group of pages).
+void Context::attend(std::span<const bitnet_batch_entry> entries) noexcept {
+  const int64_t kv_heads = hyper_.kv_heads, per_token = queries_per_kv_head(hyper_);
+  const int64_t items = static_cast<int64_t>(blocks_.size()) * kv_heads;
+  const auto block_of = [&](int64_t item) -> const QueryBlock& {
+    return blocks_[static_cast<size_t>(item / kv_heads)];
   };
-  const auto tree_of = [&](int worker) {
-    return AttentionTree(ops_, work_.trees.as<float>() + worker * AttentionTree::floats(queries, d),
-                         queries, d);
-  };
-  const auto fold_pages = [&](int worker, int64_t t, int64_t h, int64_t first, int64_t last,
-                              AttentionTree& tree) {
-    const bitnet_batch_entry& e = entries[static_cast<size_t>(t)];
-    const float* q = work_.q.as<float>() + (t * hyper_.heads + h * queries) * d;
-    for (int64_t page = first; page < last; ++page) {
-      const int64_t positions =
-          std::min<int64_t>(kPagePositions, e.position + 1 - page * kPagePositions);
-      const AttentionPart leaf = tree.next_leaf();
-      ops_.attend_page(
-          leaf.maximum, leaf.sum, leaf.value, q, cache_.keys(e.sequence, page, layer, h),
-          cache_.values(e.sequence, page, layer, h), queries, d, positions, attention_scale_);
-      tree.leaf_filled();
-    }
-    counts_[static_cast<size_t>(worker)].attend_page += static_cast<uint64_t>(last - first);
-  };
-  const auto finish = [&](int64_t t, int64_t h, const AttentionPart& part) {
-    float* out = work_.attended.as<float>() + (t * hyper_.heads + h * queries) * d;
-    for (int64_t i = 0; i < queries; ++i) {
-      ops_.attend_finish(out + i * d, part.sum + i, part.value + i * d, d);
-    }
-  };
-
-  if (tokens > kSplitTokens) {
+  if (static_cast<int64_t>(entries.size()) > kSplitTokens || pool_->size() == 1) {
     pool_->run([&](int worker) {
-      for (int64_t item = worker; item < tokens * hyper_.kv_heads; item += pool_->size()) {
-        const int64_t t = item / hyper_.kv_heads, h = item % hyper_.kv_heads;
-        AttentionTree tree = tree_of(worker);
-        fold_pages(worker, t, h, 0, pages_of(t), tree);
-        finish(t, h, tree.result());
+      for (int64_t item = worker; item < items; item += pool_->size()) {
+        const QueryBlock& block = block_of(item);
+        AttentionTree tree = tree_of(worker, block.tokens * per_token);
+        fold_pages(worker, entries, block, item % kv_heads, 0, block.page + 1, tree);
+        finish_attention(block, item % kv_heads, tree.result());
       }
     });
     return;
   }
 
-  int64_t longest = 0;
-  for (int64_t t = 0; t < tokens; ++t) longest = std::max(longest, pages_of(t));
-  const int64_t groups = (longest + kGroupPages - 1) / kGroupPages;
-  float* parts = work_.parts.as<float>();
-  const auto part_at = [&](int64_t t, int64_t h, int64_t group) {
-    return parts + ((t * hyper_.kv_heads + h) * groups + group) * part_floats;
+  int64_t groups = 0;  // of the longest block
+  for (const QueryBlock& b : blocks_) groups = std::max(groups, b.page / kGroupPages + 1);
+  const int64_t room = AttentionPart::floats(kSplitTokens * per_token, hyper_.head_dim);
+  const auto bytes_of = [&](const QueryBlock& block) {
+    return static_cast<size_t>(AttentionPart::floats(block.tokens * per_token, hyper_.head_dim)) *
+           sizeof(float);
+  };
+  // Parts of one head's blocks share the room of kSplitTokens tokens.
+  const auto part_at = [&](int64_t item, int64_t group) {
+    const int64_t at = (item % kv_heads * groups + group) * room +
+                       AttentionPart::floats(block_of(item).row * per_token, hyper_.head_dim);
+    return work_.parts.as<float>() + at;
   };
   pool_->run([&](int worker) {
-    for (int64_t item = worker; item < tokens * hyper_.kv_heads * groups; item += pool_->size()) {
-      const int64_t group = item % groups, h = item / groups % hyper_.kv_heads;
-      const int64_t t = item / groups / hyper_.kv_heads;
-      const int64_t first = group * kGroupPages;
-      const int64_t last = std::min(first + kGroupPages, pages_of(t));
+    for (int64_t i = worker; i < items * groups; i += pool_->size()) {
+      const int64_t item = i / groups, group = i % groups, first = group * kGroupPages;
+      const QueryBlock& block = block_of(item);
+      const int64_t last = std::min(first + kGroupPages, block.page + 1);
       if (first >= last) continue;
-      AttentionTree tree = tree_of(worker);
-      fold_pages(worker, t, h, first, last, tree);
-      std::memcpy(part_at(t, h, group), tree.result().maximum,
-                  static_cast<size_t>(part_floats) * sizeof(float));
+      AttentionTree tree = tree_of(worker, block.tokens * per_token);
+      fold_pages(worker, entries, block, item % kv_heads, first, last, tree);
+      std::memcpy(part_at(item, group), tree.result().maximum, bytes_of(block));
     }
   });
-  for (int64_t t = 0; t < tokens; ++t) {
-    for (int64_t h = 0; h < hyper_.kv_heads; ++h) {
-      AttentionTree tree = tree_of(0);
-      for (int64_t group = 0; group * kGroupPages < pages_of(t); ++group) {
-        std::memcpy(tree.next_leaf().maximum, part_at(t, h, group),
-                    static_cast<size_t>(part_floats) * sizeof(float));
-        tree.leaf_filled();
-      }
-      finish(t, h, tree.result());
+  for (int64_t item = 0; item < items; ++item) {
+    const QueryBlock& block = block_of(item);
+    AttentionTree tree = tree_of(0, block.tokens * per_token);
+    for (int64_t group = 0; group * kGroupPages <= block.page; ++group) {
+      std::memcpy(tree.next_leaf().maximum, part_at(item, group), bytes_of(block));
+      tree.leaf_filled();
     }
+    finish_attention(block, item % kv_heads, tree.result());
   }
 }
 

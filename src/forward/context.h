@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "base/threads.h"
 #include "bitnet.h"
+#include "forward/attention.h"
 #include "forward/cache.h"
 #include "forward/packed_weights.h"
 
@@ -80,6 +81,7 @@ class Context {
     Buffer quantized;                       // [T][stride] int8
     Buffer quantized_scale, quantized_sum;  // [T]
     Buffer q, k, v;                         // [T][heads*head_dim], [T][kv_heads*head_dim] twice
+    Buffer key_halves;                      // [T][kv_heads*head_dim] f16
     Buffer attended;                        // [T][heads*head_dim]
     Buffer gate, up;                        // [T][ff]
     Buffer projected;                       // [T][width] what o and down give
@@ -87,6 +89,14 @@ class Context {
     Buffer head_input;                      // [T][width]
     Buffer parts;                           // partial attention of few tokens over page groups
     Buffer trees;                           // [threads] stacks of partial attention
+    Buffer queries;                         // [threads] one head's queries of a block
+  };
+  // Tokens of a batch that attend together.
+  struct QueryBlock {
+    int32_t sequence;
+    int64_t page;  // of the cache, that all of them stand on
+    int64_t row;   // of the first in the batch
+    int64_t tokens;
   };
   // One linear map of the current input: y [T][y_stride].
   struct Product {
@@ -103,10 +113,15 @@ class Context {
   Status forward(std::span<const bitnet_batch_entry> entries, uint64_t first_entry);
   void commit(std::span<const bitnet_batch_entry> entries, double seconds) noexcept;
   void embed(std::span<const bitnet_batch_entry> entries);
-  void attention_block(std::span<const bitnet_batch_entry> entries, int64_t layer);
-  void feed_forward_block(int64_t tokens, int64_t layer);
-  void store_keys_and_values(const bitnet_batch_entry& entry, int64_t row, int64_t layer);
-  void attend(std::span<const bitnet_batch_entry> entries, int64_t layer);
+  void attention_block(std::span<const bitnet_batch_entry> entries);
+  void feed_forward_block(int64_t tokens);
+  void store_keys_and_values(const bitnet_batch_entry& entry, int64_t row);
+  void cut_into_blocks(std::span<const bitnet_batch_entry> entries) noexcept;
+  AttentionTree tree_of(int worker, int64_t queries) noexcept;
+  void fold_pages(int worker, std::span<const bitnet_batch_entry> entries, const QueryBlock& block,
+                  int64_t head, int64_t first, int64_t last, AttentionTree& tree) noexcept;
+  void finish_attention(const QueryBlock& block, int64_t head, const AttentionPart& part) noexcept;
+  void attend(std::span<const bitnet_batch_entry> entries) noexcept;
   void read_out(std::span<const bitnet_batch_entry> entries, uint64_t first_entry);
 
   template <class F>
@@ -118,7 +133,7 @@ class Context {
   const Weights& weights_;
   const Ops& ops_;
   const HyperParameters& hyper_;
-  const int64_t batch_;
+  const int64_t batch_, pages_;
   Ptr<ThreadPool> pool_;
   KvCache cache_;
   Work work_;
@@ -128,6 +143,8 @@ class Context {
   Vec<int64_t> next_position_;  // [sequences] while a batch is checked; -1: not in it
   Vec<int32_t> touched_;        // sequences of the batch
   Vec<Rows> rows_;              // [entries of the last batch]
+  Vec<QueryBlock> blocks_;      // of the batch
+  int64_t layer_ = 0;           // while in the forward pass
   Vec<int64_t> head_rows_;      // while reading out: output rows of the chunk's wanting entries
   Buffer logits_, embeddings_;
   Stats stats_;

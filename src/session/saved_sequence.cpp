@@ -35,18 +35,20 @@ uint64_t saved_bytes(const HyperParameters& h, uint64_t tokens) noexcept {
   return sizeof(Header) + token_bytes(tokens) + tokens * per_position + 8;
 }
 
-// Calls body(numbers of this sequence's block, bytes) for every block in file order.
+// Calls body(place in the cache, steps between numbers, count) for every run of numbers in file
+// order: page by page, layer by layer, head by head the keys of its positions, then their values.
 template <class Cache, class Body>
-void each_block(Cache& cache, const HyperParameters& h, int64_t sequence, int64_t tokens,
-                Body&& body) {
+void each_run(Cache& cache, const HyperParameters& h, int64_t sequence, int64_t tokens,
+              Body&& body) {
   for (int64_t page = 0; page * kPagePositions < tokens; ++page) {
     const int64_t positions = std::min(kPagePositions, tokens - page * kPagePositions);
-    const uint64_t bytes = static_cast<uint64_t>(positions * h.head_dim) * 2;
     for (int64_t layer = 0; layer < h.layers; ++layer) {
       for (int64_t head = 0; head < h.kv_heads; ++head) {
         auto* keys = cache.keys(sequence, page, layer, head);
-        body(keys, bytes);
-        body(keys + kPagePositions * h.head_dim, bytes);
+        for (int64_t j = 0; j < positions; ++j) {
+          body(keys + key_place(j, 0, h.head_dim), key_place(0, 1, h.head_dim), h.head_dim);
+        }
+        body(keys + kPagePositions * h.head_dim, int64_t{1}, positions * h.head_dim);
       }
     }
   }
@@ -78,11 +80,10 @@ Status save_sequence(const KvCache& cache, const HyperParameters& hyper, uint64_
   std::memset(at, 0, token_bytes(tokens.size()));
   if (!tokens.empty()) std::memcpy(at, tokens.data(), tokens.size_bytes());
   at += token_bytes(tokens.size());
-  each_block(cache, hyper, sequence, static_cast<int64_t>(tokens.size()),
-             [&](const uint16_t* block, uint64_t size) {
-               std::memcpy(at, block, size);
-               at += size;
-             });
+  each_run(cache, hyper, sequence, static_cast<int64_t>(tokens.size()),
+           [&](const uint16_t* place, int64_t step, int64_t count) {
+             for (int64_t i = 0; i < count; ++i, at += 2) std::memcpy(at, place + i * step, 2);
+           });
   const uint64_t checksum = checksum_of({buffer, static_cast<size_t>(at - buffer)});
   std::memcpy(at, &checksum, 8);
   return {};
@@ -143,11 +144,10 @@ Status load_sequence(KvCache& cache, const HyperParameters& hyper, uint64_t fing
                          "cache's %lld",
                          tokens.size(), static_cast<long long>(cache.positions()));
   }
-  each_block(cache, hyper, sequence, static_cast<int64_t>(tokens.size()),
-             [&](uint16_t* block, uint64_t size) {
-               std::memcpy(block, at, size);
-               at += size;
-             });
+  each_run(cache, hyper, sequence, static_cast<int64_t>(tokens.size()),
+           [&](uint16_t* place, int64_t step, int64_t count) {
+             for (int64_t i = 0; i < count; ++i, at += 2) std::memcpy(place + i * step, at, 2);
+           });
   return {};
 }
 

@@ -210,7 +210,13 @@ TEST_P(Exact, AttentionOverPagesIsSoftmax) {
     key[size_t(i)] = float(int(source.from(-128, 128))) / 64;  // halves exactly
     val[size_t(i)] = float(int(source.from(-128, 128))) / 64;
   }
-  ops().to_half(k.data(), key.data(), k.size());
+  for (int64_t j = 0; j < kPages * kPagePositions; ++j) {
+    for (int64_t i = 0; i < kDim; ++i) {
+      const int64_t page = j / kPagePositions * kPagePositions * kDim;
+      ops().to_half(&k[page + key_place(j % kPagePositions, i, kDim)], &key[size_t(j * kDim + i)],
+                    1);
+    }
+  }
   ops().to_half(v.data(), val.data(), v.size());
   Guarded<float> maximum(kPages * kQueries), sum(kPages * kQueries),
       value(kPages * kQueries * kDim);

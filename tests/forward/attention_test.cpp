@@ -38,7 +38,8 @@ std::vector<float> recursive(const std::vector<std::vector<float>>& leaves, size
 }
 
 std::vector<float> folded(const std::vector<std::vector<float>>& leaves) {
-  std::vector<float> memory(static_cast<size_t>(AttentionTree::floats(kQueries, kHeadDim)));
+  std::vector<float> memory(
+      static_cast<size_t>(AttentionTree::floats(kQueries, kHeadDim, int64_t(leaves.size()))));
   AttentionTree tree(reference_ops(), memory.data(), kQueries, kHeadDim);
   for (const auto& leaf : leaves) {
     std::memcpy(tree.next_leaf().maximum, leaf.data(), leaf.size() * sizeof(float));

@@ -395,19 +395,148 @@ void to_half(uint16_t* y, const float* x, int64_t n) noexcept {
   std::memcpy(y + i, last, static_cast<size_t>(n - i) * 2);
 }
 
-// Columns [first, first + 16*C) of the weighted values of N queries. p: [N][kPagePositions].
+// Attention of N queries at once, N a power of two up to 16. Scores and weights lie key by key,
+// p[j*N + query].
+template <int N>
+struct PageWeights {
+  static_assert(16 % N == 0);
+  alignas(64) float p[kPagePositions * N];
+};
+
+// A register holds one number of 16 keys (key_place), so the 16 lanes of the contract's dot are 16
+// registers a query, and folding them is plain addition. `keys`: the 16 keys' block.
+struct SixteenKeys {
+  const uint16_t* keys;
+  int64_t head_dim;
+};
+
+// Of the lanes l = first + k * 16/S, k < S, folded into one, for elements [begin, end) of N
+// queries. The lanes of a fold's node lie 16/S apart, so S of them fold among themselves.
+template <int N, int S>
+inline void fold_some_lanes(Lanes* folded, const SixteenKeys& block, const float* q, int64_t begin,
+                            int64_t end, int first) noexcept {
+  Lanes lanes[S * N];
+  for (Lanes& lane : lanes) lane = zero();
+  for (int64_t i = begin + first; i - first < end; i += 16) {
+    for (int s = 0; s < S; ++s) {
+      const int64_t at = i + 16 / S * s;
+      if (at >= end) {  // +0 completes the last sixteen
+        for (int n = 0; n < N; ++n) lanes[s * N + n] = fused(zero(), zero(), lanes[s * N + n]);
+        continue;
+      }
+      const uint16_t* key_numbers = block.keys + 16 * at;
+      if (at % 2 == 0) prefetch_line(reinterpret_cast<const uint8_t*>(key_numbers));
+      const Lanes keys = load_half(key_numbers);
+      for (int n = 0; n < N; ++n) {
+        lanes[s * N + n] = fused(all(q[n * block.head_dim + at]), keys, lanes[s * N + n]);
+      }
+    }
+  }
+  for (int half = S / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half * N; ++i) lanes[i] = add(lanes[i], lanes[half * N + i]);
+  }
+  for (int n = 0; n < N; ++n) folded[n] = lanes[n];
+}
+
+// How many lanes of N queries fit the registers.
+template <int N>
+constexpr int kLanesAtOnce = kAttendSums < N        ? 1
+                             : kAttendSums / N < 16 ? kAttendSums / N
+                                                    : 16;
+
+// The block result (at most 256 elements) of N queries with 16 keys.
+template <int N>
+inline void dot_of_keys(Lanes* dots, const SixteenKeys& block, const float* q, int64_t begin,
+                        int64_t end) noexcept {
+  constexpr int kAtOnce = kLanesAtOnce<N>, kParts = 16 / kAtOnce;
+  Lanes parts[kParts * N];
+  for (int part = 0; part < kParts; ++part) {
+    fold_some_lanes<N, kAtOnce>(parts + part * N, block, q, begin, end, part);
+  }
+  for (int half = kParts / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half * N; ++i) parts[i] = add(parts[i], parts[half * N + i]);
+  }
+  for (int n = 0; n < N; ++n) dots[n] = parts[n];
+}
+
+template <int N>
+inline void score_page(PageWeights<N>& weights, const float* q, const uint16_t* k, int64_t head_dim,
+                       int64_t positions) noexcept {
+  for (int64_t j = 0; j < positions; j += 16) {
+    const SixteenKeys block = {k + key_place(j, 0, head_dim), head_dim};
+    Lanes dots[N];
+    if (head_dim <= kBlock) {
+      dot_of_keys<N>(dots, block, q, 0, head_dim);
+    } else {
+      PairwiseTree<Lanes> trees[N];
+      for (int64_t i = 0; i < head_dim; i += kBlock) {
+        dot_of_keys<N>(dots, block, q, i, i + at_most(head_dim - i, kBlock));
+        for (int n = 0; n < N; ++n) trees[n].push(dots[n]);
+      }
+      for (int n = 0; n < N; ++n) dots[n] = trees[n].total();
+    }
+    float scores[N][16];
+    for (int n = 0; n < N; ++n) store(scores[n], dots[n]);
+    for (int key = 0; key < 16; ++key) {
+      for (int n = 0; n < N; ++n) weights.p[(j + key) * N + n] = scores[n][key];
+    }
+  }
+}
+
+// Scores to weights, and what they sum up to. From `positions` to the next multiple of 16, where
+// there were scores of keys nobody has written yet, the weights become the +0 that completes a dot.
+template <int N>
+inline void weigh_page(PageWeights<N>& weights, float* maximum, float* sum, int64_t positions,
+                       float scale) noexcept {
+  float* p = weights.p;
+  const int64_t padded = (positions + 15) / 16 * 16;
+  for (int64_t i = 0; i < padded * N; i += 16) store(p + i, multiply(load(p + i), all(scale)));
+  for (int64_t i = positions * N; i < padded * N; ++i) p[i] = -__builtin_inff();
+  Lanes maxima = all(-__builtin_inff());
+  for (int64_t i = 0; i < padded * N; i += 16) maxima = larger(load(p + i), maxima);
+  float largest_of_lane[16], subtrahend[16];
+  store(largest_of_lane, maxima);
+  for (int query = 0; query < N; ++query) {
+    float m = largest_of_lane[query];
+    for (int l = query + N; l < 16; l += N) m = largest_of_lane[l] > m ? largest_of_lane[l] : m;
+    maximum[query] = m + 0.0f;
+  }
+  for (int l = 0; l < 16; ++l) subtrahend[l] = maximum[l % N];
+
+  // The 16 lanes of the contract's dot for every query: sums[lane * N + query].
+  alignas(64) float sums[16 * N];
+  for (int64_t i = 0; i < 16 * N; i += 16) {
+    Lanes lanes = zero();
+    for (int64_t j = i; j < padded * N; j += 16 * N) {
+      const Lanes e = exp(subtract(load(p + j), load(subtrahend)));
+      store(p + j, e);
+      lanes = add(lanes, e);
+    }
+    store(sums + i, lanes);
+  }
+  for (int half = 8; half > 0; half /= 2) {
+    for (int i = 0; i < half * N; ++i) sums[i] = sums[i] + sums[half * N + i];
+  }
+  for (int query = 0; query < N; ++query) sum[query] = sums[query];
+}
+
+// Columns [first, first + 16*C) of the weighted values.
 template <int N, int C>
-inline void weigh_values(float* value, const float* p, const uint16_t* v, int64_t head_dim,
-                         int64_t positions, int64_t first) noexcept {
+inline void value_columns(float* value, const PageWeights<N>& weights, const uint16_t* v,
+                          int64_t head_dim, int64_t positions, int64_t first) noexcept {
   Lanes sums[N][C];
   for (auto& row : sums) {
     for (Lanes& sum : row) sum = zero();
   }
   for (int64_t j = 0; j < positions; ++j) {
     Lanes values[C];
-    for (int c = 0; c < C; ++c) values[c] = load_half(v + j * head_dim + first + 16 * c);
+    for (int c = 0; c < C; ++c) {
+      const uint16_t* at = v + j * head_dim + first + 16 * c;
+      values[c] = load_half(at);
+      if (c % 2 == 0) prefetch_line(reinterpret_cast<const uint8_t*>(at));
+    }
     for (int query = 0; query < N; ++query) {
-      const Lanes weight = all(p[query * kPagePositions + j]);
+      const Lanes weight = all(weights.p[j * N + query]);
       for (int c = 0; c < C; ++c) sums[query][c] = fused(weight, values[c], sums[query][c]);
     }
   }
@@ -416,79 +545,69 @@ inline void weigh_values(float* value, const float* p, const uint16_t* v, int64_
   }
 }
 
-// The last n < 16 columns of one query.
-inline void weigh_last_values(float* value, const float* p, const uint16_t* v, int64_t head_dim,
-                              int64_t positions, int64_t first) noexcept {
+// The last n < 16 columns.
+template <int N>
+inline void last_value_columns(float* value, const PageWeights<N>& weights, const uint16_t* v,
+                               int64_t head_dim, int64_t positions, int64_t first) noexcept {
   const int64_t n = head_dim - first;
-  Lanes sum = zero();
-  for (int64_t j = 0; j < positions; ++j) {
-    sum = fused(all(p[j]), load_half_part(v + j * head_dim + first, n), sum);
+  for (int query = 0; query < N; ++query) {
+    Lanes sum = zero();
+    for (int64_t j = 0; j < positions; ++j) {
+      const Lanes values = load_half_part(v + j * head_dim + first, n);
+      sum = fused(all(weights.p[j * N + query]), values, sum);
+    }
+    store_part(value + query * head_dim + first, sum, n);
   }
-  store_part(value + first, sum, n);
 }
 
-// N queries over one page.
 template <int N>
-inline void attend(float* maximum, float* sum, float* value, const float* q, const uint16_t* k,
-                   const uint16_t* v, int64_t head_dim, int64_t positions, float scale) noexcept {
-  float p[N * kPagePositions];
-  for (int64_t j = 0; j < positions; ++j) {
-    const HalfRow key{reinterpret_cast<const uint8_t*>(k + j * head_dim)};
-    dots<1, N>(p + j, kPagePositions, &key, q, head_dim, head_dim);
-  }
-  const int64_t padded = (positions + 15) / 16 * 16;
-  for (int query = 0; query < N; ++query) {
-    float* scores = p + query * kPagePositions;
-    for (int64_t j = 0; j < positions; ++j) scores[j] = scores[j] * scale;
-    // -infinity behind the last position: never the maximum, and its exp is the +0 that completes a
-    // dot.
-    for (int64_t j = positions; j < padded; ++j) scores[j] = -__builtin_inff();
-    Lanes maxima = all(-__builtin_inff());
-    for (int64_t j = 0; j < padded; j += 16) maxima = larger(load(scores + j), maxima);
-    const float m = largest(maxima) + 0.0f;
-    Lanes lanes = zero();
-    for (int64_t j = 0; j < padded; j += 16) {
-      const Lanes weights = exp(subtract(load(scores + j), all(m)));
-      store(scores + j, weights);
-      lanes = add(lanes, weights);
-    }
-    maximum[query] = m;
-    sum[query] = fold(lanes);
-  }
+inline void value_page(float* value, const PageWeights<N>& weights, const uint16_t* v,
+                       int64_t head_dim, int64_t positions) noexcept {
+  constexpr int kColumns = kAttendSums / N < 1 ? 1 : kAttendSums / N;
   int64_t i = 0;
-  for (; i + 16 * kValueLanes <= head_dim; i += 16 * kValueLanes) {
-    weigh_values<N, kValueLanes>(value, p, v, head_dim, positions, i);
+  for (; i + 16 * kColumns <= head_dim; i += 16 * kColumns) {
+    value_columns<N, kColumns>(value, weights, v, head_dim, positions, i);
   }
-  for (; i + 16 <= head_dim; i += 16) weigh_values<N, 1>(value, p, v, head_dim, positions, i);
-  if (i == head_dim) return;
-  for (int query = 0; query < N; ++query) {
-    weigh_last_values(value + query * head_dim, p + query * kPagePositions, v, head_dim, positions,
-                      i);
+  for (; i + 16 <= head_dim; i += 16) {
+    value_columns<N, 1>(value, weights, v, head_dim, positions, i);
   }
+  if (i < head_dim) last_value_columns(value, weights, v, head_dim, positions, i);
+}
+
+struct PageOfHead {
+  const uint16_t *k, *v;
+  int64_t head_dim, positions;
+  float scale;
+};
+
+// As many groups of N queries as there are; how many queries that was.
+template <int N>
+inline int64_t attend_groups(float* maximum, float* sum, float* value, const float* q,
+                             const PageOfHead& page, int64_t queries) noexcept {
+  int64_t i = 0;
+  for (; i + N <= queries; i += N) {
+    PageWeights<N> weights;
+    score_page(weights, q + i * page.head_dim, page.k, page.head_dim, page.positions);
+    weigh_page(weights, maximum + i, sum + i, page.positions, page.scale);
+    value_page(value + i * page.head_dim, weights, page.v, page.head_dim, page.positions);
+  }
+  return i;
 }
 
 void attend_page(float* maximum, float* sum, float* value, const float* q, const uint16_t* k,
                  const uint16_t* v, int64_t queries, int64_t head_dim, int64_t positions,
                  float scale) noexcept {
+  const PageOfHead page = {k, v, head_dim, positions, scale};
   int64_t i = 0;
-  for (; i + 4 <= queries; i += 4) {
-    attend<4>(maximum + i, sum + i, value + i * head_dim, q + i * head_dim, k, v, head_dim,
-              positions, scale);
-  }
-  maximum += i;
-  sum += i;
-  value += i * head_dim;
-  q += i * head_dim;
-  switch (queries - i) {
-    case 3:
-      return attend<3>(maximum, sum, value, q, k, v, head_dim, positions, scale);
-    case 2:
-      return attend<2>(maximum, sum, value, q, k, v, head_dim, positions, scale);
-    case 1:
-      return attend<1>(maximum, sum, value, q, k, v, head_dim, positions, scale);
-    default:
-      return;
-  }
+  const auto groups = [&](auto attend_some) {
+    i += attend_some(maximum + i, sum + i, value + i * head_dim, q + i * head_dim, page,
+                     queries - i);
+  };
+  if constexpr (kAttendQueries >= 16) groups(attend_groups<16>);
+  if constexpr (kAttendQueries >= 8) groups(attend_groups<8>);
+  groups(attend_groups<4>);
+  groups(attend_groups<2>);
+  groups(attend_groups<1>);
 }
 
 // f(i, n) handles elements [i, i + n), n = 16 but for the last.

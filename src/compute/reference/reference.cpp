@@ -146,13 +146,14 @@ void to_half(uint16_t* y, const float* x, int64_t n) noexcept {
   for (int64_t i = 0; i < n; ++i) y[i] = float_to_half(x[i]);
 }
 
-float dot_with_half(const float* a, const uint16_t* b, int64_t n) noexcept {
+// dot of a query with key j of a page.
+float score(const float* q, const uint16_t* k, int64_t j, int64_t head_dim) noexcept {
   PairwiseSum sum;
-  for (int64_t i = 0; i < n; i += kBlock) {
+  for (int64_t i = 0; i < head_dim; i += kBlock) {
     float block[kBlock];
-    const int64_t count = at_most(n - i, kBlock);
-    for (int64_t j = 0; j < count; ++j) block[j] = half_to_float(b[i + j]);
-    sum.push(block_dot(a + i, block, count));
+    const int64_t count = at_most(head_dim - i, kBlock);
+    for (int64_t n = 0; n < count; ++n) block[n] = half_to_float(k[key_place(j, i + n, head_dim)]);
+    sum.push(block_dot(q + i, block, count));
   }
   return sum.total();
 }
@@ -166,7 +167,7 @@ void attend_page(float* maximum, float* sum, float* value, const float* q, const
     float p[kPagePositions];
     float m = -__builtin_inff();
     for (int64_t j = 0; j < positions; ++j) {
-      p[j] = dot_with_half(q + query * head_dim, k + j * head_dim, head_dim) * scale;
+      p[j] = score(q + query * head_dim, k, j, head_dim) * scale;
       if (p[j] > m) m = p[j];
     }
     m = m + 0.0f;  // -0 becomes +0: which of two zeros is the maximum would depend on the order

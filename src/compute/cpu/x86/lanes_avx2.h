@@ -160,10 +160,10 @@ inline void fold4(float* sums, Lanes a, Lanes b, Lanes c, Lanes d) noexcept {
   _mm_storeu_ps(sums, _mm_unpacklo_ps(_mm_shuffle_ps(ac, ac, 0x08), _mm_shuffle_ps(bd, bd, 0x08)));
 }
 
-// How much of a product fits the registers: rows and tokens of a dense tile, 16s of columns of
-// values.
+// How much of a product fits the registers: rows and tokens of a dense tile.
 constexpr int kDenseRows = 1, kDenseTokens = 4;
-constexpr int kValueLanes = 1;
+// Attention: sums kept in registers at once, queries taken together at most.
+constexpr int kAttendSums = 4, kAttendQueries = 4;
 
 }  // namespace
 }  // namespace bitnet

@@ -134,10 +134,10 @@ inline void fold4(float* sums, Lanes a, Lanes b, Lanes c, Lanes d) noexcept {
   _mm_storeu_ps(sums, _mm512_castps512_ps128(_mm512_permutexvar_ps(index, one)));
 }
 
-// How much of a product fits the registers: rows and tokens of a dense tile, 16s of columns of
-// values.
+// How much of a product fits the registers: rows and tokens of a dense tile.
 constexpr int kDenseRows = 4, kDenseTokens = 4;
-constexpr int kValueLanes = 4;
+// Attention: sums kept in registers at once, queries taken together at most.
+constexpr int kAttendSums = 16, kAttendQueries = 8;
 
 }  // namespace
 }  // namespace bitnet

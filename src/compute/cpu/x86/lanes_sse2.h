@@ -169,10 +169,10 @@ inline void fold4(float* sums, Lanes a, Lanes b, Lanes c, Lanes d) noexcept {
   sums[3] = fold(d);
 }
 
-// How much of a product fits the registers: rows and tokens of a dense tile, 16s of columns of
-// values.
+// How much of a product fits the registers: rows and tokens of a dense tile.
 constexpr int kDenseRows = 1, kDenseTokens = 4;
-constexpr int kValueLanes = 1;
+// Attention: sums kept in registers at once, queries taken together at most.
+constexpr int kAttendSums = 2, kAttendQueries = 4;
 
 }  // namespace
 }  // namespace bitnet
