@@ -155,10 +155,10 @@ inline void fold4(float* sums, Lanes a, Lanes b, Lanes c, Lanes d) noexcept {
   vst1q_f32(sums, vpaddq_f32(folded_to_two(a, b), folded_to_two(c, d)));
 }
 
-// How much of a product fits the registers: rows and tokens of a dense tile, 16s of columns of
-// values.
+// How much of a product fits the registers: rows and tokens of a dense tile.
 constexpr int kDenseRows = 1, kDenseTokens = 4;
-constexpr int kValueLanes = 1;
+// Attention: sums kept in registers at once, queries taken together at most.
+constexpr int kAttendSums = 4, kAttendQueries = 4;
 
 }  // namespace
 }  // namespace bitnet
