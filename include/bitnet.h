@@ -86,7 +86,7 @@ extern "C" {
 
 /* The version of this header. The build reads the library's version and soname from these lines. */
 #define BITNET_VERSION_MAJOR 0
-#define BITNET_VERSION_MINOR 1
+#define BITNET_VERSION_MINOR 2
 #define BITNET_VERSION_PATCH 0
 /* Programs built against one ABI version run with any library of the same ABI version and an equal or newer
  * version. It is the number in the soname. See ABI_CHANGELOG.md for the promise. */
@@ -96,7 +96,7 @@ extern "C" {
  * to learn whether the library is the one you compiled for. Cannot fail. Threads: any. Since 0.1. */
 BITNET_API uint32_t bitnet_version(void);
 
-/* The same as text, "0.1.0"; static. Since 0.1. */
+/* The same as text, "0.2.0"; static. Since 0.1. */
 BITNET_API const char *bitnet_version_string(void);
 
 /* The ABI version of the library found at run time (BITNET_ABI_VERSION of its header). Since 0.1. */
@@ -202,6 +202,26 @@ typedef enum bitnet_activation {
   BITNET_ACTIVATION_INT32 = 0x7fffffff
 } bitnet_activation;
 
+/* How ternary weights are kept. Changes speed and memory, no bit of any result. */
+typedef enum bitnet_weights {
+  BITNET_WEIGHTS_AUTO = 0,  /* 2BIT or BASE3, whichever a short trial while opening finds faster here */
+  BITNET_WEIGHTS_2BIT = 1,  /* packed anew, four weights a byte */
+  BITNET_WEIGHTS_BASE3 = 2, /* packed anew, five weights a byte: less to read, more to compute */
+  BITNET_WEIGHTS_FILE = 3,  /* as they lie in the mapped file, without a copy: opens at once, takes the least memory,
+                               computes slower. Only for I2_S (layout 128) and TQ2_0 */
+  BITNET_WEIGHTS_INT32 = 0x7fffffff
+} bitnet_weights;
+
+/* How the next token is found among the head's rows (bitnet_ctx_sample and generators). Changes no pick. */
+typedef enum bitnet_head {
+  BITNET_HEAD_AUTO = 0,     /* SCREENED where the head is large enough for it to pay */
+  BITNET_HEAD_FULL = 1,     /* every row is computed */
+  BITNET_HEAD_SCREENED = 2, /* an 8-bit copy of the head with proven error bounds is read first, and only rows that can
+                               matter are computed: half the reading of an F16 head, for a quarter to a half of its
+                               size in memory */
+  BITNET_HEAD_INT32 = 0x7fffffff
+} bitnet_head;
+
 typedef struct bitnet_model_options {
   uint32_t size;           /* sizeof(bitnet_model_options) */
   uint32_t flags;          /* BITNET_MODEL_...; 0 */
@@ -215,8 +235,10 @@ typedef struct bitnet_model_options {
   void *log_user;
   bitnet_progress_fn progress; /* called while opening only; NULL: none */
   void *progress_user;
+  int32_t weights;         /* a bitnet_weights; since 0.2 */
+  int32_t head;            /* a bitnet_head; since 0.2 */
 } bitnet_model_options;
-#define BITNET_MODEL_OPTIONS_INIT {sizeof(bitnet_model_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define BITNET_MODEL_OPTIONS_INIT {sizeof(bitnet_model_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 BITNET_API void bitnet_model_options_init(bitnet_model_options *options);
 
 /* Opens a model file and prepares it for this machine.
@@ -279,7 +301,7 @@ typedef struct bitnet_model_info {
   uint64_t parameters;       /* numbers in its weights */
   uint64_t file_bytes;
   uint64_t weight_bytes;     /* resident: what the library allocated for weights */
-  uint64_t bytes_per_token;  /* weight bytes read to decode one token (without the cache) */
+  uint64_t bytes_per_token;  /* weight bytes read to decode and pick one token (without the cache) */
   int32_t vocab_size;        /* tokens are 0..vocab_size-1; a row of logits has this many numbers. The last ones may be
                                 padding without text, which generators never pick */
   int32_t context_length;    /* positions the model was trained for */
@@ -294,9 +316,11 @@ typedef struct bitnet_model_info {
   int32_t eot_token;         /* end of turn */
   int32_t activation;        /* a bitnet_activation, never AUTO */
   double load_seconds;       /* how long opening took */
+  int32_t weights;           /* a bitnet_weights, never AUTO; since 0.2 */
+  int32_t head;              /* a bitnet_head, never AUTO; since 0.2 */
 } bitnet_model_info;
 #define BITNET_MODEL_INFO_INIT \
-  {sizeof(bitnet_model_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+  {sizeof(bitnet_model_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 BITNET_API void bitnet_model_info_init(bitnet_model_info *info);
 /* Fills *info up to info->size. Since 0.1. */
 BITNET_API bitnet_status bitnet_model_get_info(const bitnet_model *model, bitnet_model_info *info,
@@ -422,8 +446,10 @@ BITNET_API bitnet_status bitnet_ctx_open(const bitnet_model *model, const bitnet
 BITNET_API void bitnet_ctx_close(bitnet_ctx *ctx);
 
 enum {
-  BITNET_WANT_LOGITS = 1u << 0,   /* bitnet_ctx_logits will be asked for this entry */
-  BITNET_WANT_EMBEDDING = 1u << 1 /* bitnet_ctx_embedding will be asked for this entry */
+  BITNET_WANT_LOGITS = 1u << 0,    /* bitnet_ctx_logits will be asked for this entry */
+  BITNET_WANT_EMBEDDING = 1u << 1, /* bitnet_ctx_embedding will be asked for this entry */
+  BITNET_WANT_SAMPLE = 1u << 2     /* bitnet_ctx_sample will be asked for this entry: what that needs is computed, which
+                                      is less than the logits; since 0.2 */
 };
 
 /* One token to decode. */
@@ -495,8 +521,14 @@ typedef struct bitnet_ctx_stats {
   uint64_t positions;        /* cache positions there are */
   uint64_t cache_bytes;      /* memory of the cache */
   uint64_t work_bytes;       /* memory of everything else in the context */
+  double weight_seconds;     /* of single_seconds: products with weights, the head's included; since 0.2, as all below */
+  double attention_seconds;  /* of single_seconds: attention */
+  uint64_t screened_tokens;  /* entries read through the screened head */
+  uint64_t screened_rows;    /* rows of the head computed exactly for them */
+  uint64_t full_tokens;      /* of screened_tokens, those whose sampling had to compute every row after all */
+  double screened_bound;     /* the largest error bound met, in standard deviations of the logits it bounds */
 } bitnet_ctx_stats;
-#define BITNET_CTX_STATS_INIT {sizeof(bitnet_ctx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define BITNET_CTX_STATS_INIT {sizeof(bitnet_ctx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 BITNET_API void bitnet_ctx_stats_init(bitnet_ctx_stats *stats);
 /* What the context has done since it was opened. Since 0.1. */
 BITNET_API bitnet_status bitnet_ctx_get_stats(const bitnet_ctx *ctx, bitnet_ctx_stats *stats,
@@ -588,6 +620,18 @@ BITNET_API bitnet_status bitnet_sampler_accept(bitnet_sampler *sampler, int32_t 
 /* Forgets all accepted tokens and starts at draw 0 again. Since 0.1. */
 BITNET_API void bitnet_sampler_reset(bitnet_sampler *sampler);
 
+/* Picks the token that follows entry `index` of the context's last batch: always what bitnet_sample would pick from that
+ * entry's first `count` logits (0: all tokens that have a text), and the same failures. The entry must have wanted
+ * BITNET_WANT_SAMPLE, or BITNET_WANT_LOGITS, which serves as well. With a screened head (bitnet_head) only the logits
+ * that can matter are computed: for greedy picks, top_k, min_p and plain temperature about half the reading of a full
+ * pass over the head. top_p without top_k needs every logit: want BITNET_WANT_LOGITS then, or a second pass is made.
+ *   returns  BITNET_E_STATE      that entry wanted neither, or there was no batch
+ *            BITNET_E_CANCELLED  bitnet_ctx_cancel was called
+ *   threads  a use of both handles.   since 0.2 */
+BITNET_API bitnet_status bitnet_ctx_sample(bitnet_ctx *ctx, uint64_t index, uint64_t count,
+                                           bitnet_sampler *sampler, int32_t *token,
+                                           bitnet_error *why);
+
 /* ---- Generating text ---------------------------------------------------------------------------------------- */
 
 /* The whole loop: prompt or messages in, pieces of text out, pulled one by one. */
@@ -658,8 +702,10 @@ typedef struct bitnet_generate_info {
   uint64_t reused_tokens;  /* of the prompt, taken from the cache */
   double prompt_seconds;   /* decoding the rest of the prompt */
   double decode_seconds;   /* decoding the reply and picking its tokens */
+  uint64_t drafted_tokens; /* tried ahead (bitnet_generate_options.drafts); since 0.2 */
+  uint64_t accepted_tokens; /* of these, what the reply then had; since 0.2 */
 } bitnet_generate_info;
-#define BITNET_GENERATE_INFO_INIT {sizeof(bitnet_generate_info), 0, 0, 0, 0, 0, 0, 0}
+#define BITNET_GENERATE_INFO_INIT {sizeof(bitnet_generate_info), 0, 0, 0, 0, 0, 0, 0, 0, 0}
 BITNET_API void bitnet_generate_info_init(bitnet_generate_info *info);
 BITNET_API bitnet_status bitnet_generate_get_info(const bitnet_generator *generator,
                                                   bitnet_generate_info *info, bitnet_error *why);

@@ -79,6 +79,10 @@ void add_model_options(Options& options, Settings& settings) {
                 "how I2_S codes lie: 128 (default), 64, 4row");
   options.value("--activation", "NAME", &settings.activation,
                 "relu2 or silu, instead of what the file says");
+  options.value("--weights", "NAME", &settings.weights,
+                "how weights are kept: auto (default), 2bit, base3, file (as they lie there)");
+  options.value("--head", "NAME", &settings.head,
+                "how tokens are picked: auto (default), full, screened");
 }
 
 void add_threads(Options& options, Settings& settings) {
@@ -106,6 +110,14 @@ Model open_model(const Settings& settings, uint32_t flags) {
   options.activation =
       choose("--activation", settings.activation,
              {{"relu2", BITNET_ACTIVATION_RELU2}, {"silu", BITNET_ACTIVATION_SILU}});
+  options.weights = choose("--weights", settings.weights,
+                           {{"auto", BITNET_WEIGHTS_AUTO},
+                            {"2bit", BITNET_WEIGHTS_2BIT},
+                            {"base3", BITNET_WEIGHTS_BASE3},
+                            {"file", BITNET_WEIGHTS_FILE}});
+  options.head = choose(
+      "--head", settings.head,
+      {{"auto", BITNET_HEAD_AUTO}, {"full", BITNET_HEAD_FULL}, {"screened", BITNET_HEAD_SCREENED}});
   options.log = show_log;
 
   ProgressBar bar;

@@ -53,7 +53,7 @@ Container query_then_fill(Call call, uint64_t terminators = 0) {
 // How to open a model and a context. Zero and empty mean the library's defaults.
 struct Settings {
   std::string model;  // a path; empty: the model built into this program
-  std::string isa, device, i2s_layout, activation;
+  std::string isa, device, i2s_layout, activation, weights, head;
   bool strict = false, read = false;
   int32_t threads = 0;
   uint32_t positions = 0, batch = 0;

@@ -25,6 +25,8 @@ void add_generation_options(Options& options, GenerationSettings& settings) {
                 "how many tokens back count as seen; 0: 64; -1: all");
   options.values("--stop", "TEXT", &settings.stops,
                  "end before this text; may be given more than once");
+  options.value("--drafts", "N", &settings.drafts,
+                "tokens tried ahead where the text repeats; 0 (default): as many as pay; -1: none");
   options.flag("--ignore-end", &settings.ignore_end, "go on when the model ends its text");
   options.flag("--special", &settings.special, "show control tokens");
   options.flag("--stats", &settings.stats, "tokens per second on stderr");
@@ -40,6 +42,7 @@ Generator open_generator(bitnet_ctx* ctx, const GenerationSettings& settings,
   options.max_tokens = settings.max_tokens;
   options.stop = stops.data();
   options.stop_count = stops.size();
+  options.drafts = settings.drafts;
   if (settings.ignore_end) options.flags |= BITNET_GENERATE_IGNORE_END;
   if (settings.special) options.flags |= BITNET_GENERATE_SPECIAL;
   bitnet_generator* generator = nullptr;

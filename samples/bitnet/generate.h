@@ -12,6 +12,7 @@ struct GenerationSettings {
   bitnet_sampler_options sampling = BITNET_SAMPLER_OPTIONS_INIT;
   std::vector<std::string> stops;
   uint64_t max_tokens = 0;
+  int32_t drafts = 0;
   bool ignore_end = false, special = false, stats = false;
 };
 void add_generation_options(Options& options, GenerationSettings& settings);

@@ -45,7 +45,7 @@ Status row_of(const bitnet_ctx* ctx, uint64_t index, const float* row, const cha
     *out = row;
     return {};
   }
-  const uint64_t entries = ctx->context->entries();
+  const uint64_t entries = ctx->context->read_out().entries();
   if (index >= entries) {
     return Status::error(BITNET_E_STATE, "entry %llu: the last batch had %llu entries",
                          static_cast<unsigned long long>(index),
@@ -102,7 +102,7 @@ bitnet_status bitnet_ctx_logits(const bitnet_ctx* ctx, uint64_t index, const flo
   return guarded(why, [&]() -> Status {
     BITNET_REQUIRE(ctx, "ctx is NULL");
     BITNET_REQUIRE(logits, "logits is NULL");
-    return row_of(ctx, index, ctx->context->logits(index), "logits", logits);
+    return row_of(ctx, index, ctx->context->read_out().logits(index), "logits", logits);
   });
 }
 
@@ -111,7 +111,7 @@ bitnet_status bitnet_ctx_embedding(const bitnet_ctx* ctx, uint64_t index, const 
   return guarded(why, [&]() -> Status {
     BITNET_REQUIRE(ctx, "ctx is NULL");
     BITNET_REQUIRE(embedding, "embedding is NULL");
-    return row_of(ctx, index, ctx->context->embedding(index), "an embedding", embedding);
+    return row_of(ctx, index, ctx->context->read_out().embedding(index), "an embedding", embedding);
   });
 }
 
@@ -189,11 +189,18 @@ bitnet_status bitnet_ctx_get_stats(const bitnet_ctx* ctx, bitnet_ctx_stats* stat
     s.single_tokens = c.stats().single_tokens;
     s.seconds = c.stats().seconds;
     s.single_seconds = c.stats().single_seconds;
-    s.head_rows = c.stats().head_rows;
+    const ReadOut::Counts& head = c.read_out().counts();
+    s.head_rows = head.rows;
     s.positions_used = static_cast<uint64_t>(c.cache().positions_used());
     s.positions = static_cast<uint64_t>(c.cache().positions());
     s.cache_bytes = c.cache().bytes();
     s.work_bytes = c.work_bytes();
+    s.weight_seconds = c.stats().weight_seconds;
+    s.attention_seconds = c.stats().attention_seconds;
+    s.screened_tokens = head.screened;
+    s.screened_rows = head.exact;
+    s.full_tokens = head.full;
+    s.screened_bound = head.widest_bound;
     return write_struct(s, stats, "bitnet_ctx_stats");
   });
 }

@@ -76,6 +76,23 @@ bitnet_status bitnet_sampler_open(const bitnet_sampler_options* options, bitnet_
   });
 }
 
+bitnet_status bitnet_ctx_sample(bitnet_ctx* ctx, uint64_t index, uint64_t count,
+                                bitnet_sampler* sampler, int32_t* token, bitnet_error* why) {
+  return guarded(why, [&]() -> Status {
+    BITNET_REQUIRE(ctx, "ctx is NULL");
+    BITNET_REQUIRE(sampler, "sampler is NULL");
+    BITNET_REQUIRE(token, "token is NULL");
+    const int64_t vocab = ctx->context->weights().model.hyper.vocab;
+    if (count > static_cast<uint64_t>(vocab)) {
+      return Status::error(BITNET_E_ARGUMENT, "count is %llu, the model has %lld tokens",
+                           static_cast<unsigned long long>(count), static_cast<long long>(vocab));
+    }
+    const int64_t texts = ctx->model->loaded->tokenizer().size();
+    return ctx->context->sample(index, count > 0 ? static_cast<int64_t>(count) : texts,
+                                *sampler->sampler, token);
+  });
+}
+
 void bitnet_sampler_close(bitnet_sampler* sampler) {
   if (sampler) Deleter()(sampler);
 }
@@ -117,12 +134,16 @@ bitnet_status bitnet_generate_open(bitnet_ctx* ctx, const bitnet_generate_option
       return Status::error(BITNET_E_ARGUMENT, "flags 0x%x has bits that mean nothing in version %s",
                            o.flags, bitnet_version_string());
     }
-    BITNET_REQUIRE(o.reserved == 0, "reserved must be 0");
+    BITNET_REQUIRE(o.reserved == 0 && o.reserved2 == 0, "reserved fields must be 0");
+    if (o.drafts < -1 || o.drafts > kMostDrafts) {
+      return Status::error(BITNET_E_ARGUMENT, "drafts is %d, not in -1..%d", o.drafts, kMostDrafts);
+    }
     BITNET_REQUIRE(o.stop || o.stop_count == 0, "stop is NULL but stop_count is not 0");
 
     Generator::Options how;
     how.vocabulary = ctx->model->loaded->tokenizer().size();
     how.sequence = o.sequence;
+    how.draft_tokens = o.drafts;
     how.max_tokens = o.max_tokens > 0 ? o.max_tokens : UINT64_MAX;
     how.ignore_end = o.flags & BITNET_GENERATE_IGNORE_END;
     how.show_special = o.flags & BITNET_GENERATE_SPECIAL;

@@ -35,6 +35,14 @@ Status model_options(const bitnet_model_options* from, LoadedModel::Options* to)
     return Status::error(BITNET_E_ARGUMENT, "activation is %d, not a bitnet_activation",
                          o.activation);
   }
+  if (o.weights < BITNET_WEIGHTS_AUTO || o.weights > BITNET_WEIGHTS_FILE) {
+    return Status::error(BITNET_E_ARGUMENT, "weights is %d, not a bitnet_weights", o.weights);
+  }
+  if (o.head < BITNET_HEAD_AUTO || o.head > BITNET_HEAD_SCREENED) {
+    return Status::error(BITNET_E_ARGUMENT, "head is %d, not a bitnet_head", o.head);
+  }
+  to->weights = static_cast<bitnet_weights>(o.weights);
+  to->head = static_cast<bitnet_head>(o.head);
   to->strict = o.flags & BITNET_MODEL_STRICT;
   to->describe = o.flags & BITNET_MODEL_DESCRIBE;
   to->read = o.flags & BITNET_MODEL_READ;

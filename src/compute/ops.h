@@ -36,29 +36,68 @@ namespace bitnet {
 // Functions in this header are static: it is also compiled for newer processors, and an inline
 // function may reach the whole program in the copy that was compiled for the newest.
 
-// Ternary matrix [rows][cols] packed for streaming. One scale per matrix: weight = scale * (code -
-// 1).
+// Ternary matrix [rows][cols]. One scale per matrix: weight = scale * (code - 1), codes 0, 1, 2.
+// How the codes lie:
 //
-//   tile t holds rows 16t..16t+15 and is (padded_cols / 16) groups of 64 bytes, in column order.
-//   In group g the byte at 4*r + b belongs to row 16t + r; its bits 2p..2p+1 (p = 0..3) are the
-//   code of column 16g + 4p + b. Codes are 0, 1, 2 for -1, 0, +1; padding rows and columns hold
-//   code 1.
+// kTwoBit. Tile t holds rows 16t..16t+15 and is (padded_cols / 16) groups of 64 bytes, in column
+//   order. In group g the byte at 4*r + b belongs to row 16t + r; its bits 2p..2p+1 ("plane" p =
+//   0..3) are the code of column 16g + 4p + b. Padding rows and columns hold code 1.
+//   So a 64-byte load is 16 rows x 16 columns, masked with 0x03 << 2p it lines up with the four
+//   activations 16g+4p .. 16g+4p+3, broadcast: no horizontal sums, and one forward stream per
+//   thread.
 //
-// So a 64-byte load is 16 rows x 16 columns, masked with 0x03 << 2p it lines up with the four
-// activations 16g+4p .. 16g+4p+3, broadcast: no horizontal sums, and one forward stream per thread.
+// kBase3. Five codes a byte, 1.6 bits a weight. Of a two-bit tile every 5 groups become 4 times 64
+//   bytes (ternary_unpack.h says how), its last (groups mod 5) groups stay as they are.
+//
+// kFileRows. Where a file keeps them, row after row: row r starts at tiles + r * row_bytes and is
+//   blocks of 32 bytes, each with 128 codes; after every second block 2 bytes may follow that are
+//   none of ours (row_bytes says which of the two it is). The 4 bytes 4i..4i+3 of a block are to a
+//   row what its 4 bytes are in group i of a tile. That puts the columns into another order than
+//   the file's: activations must be brought into it first (permute_for_file_rows).
+enum class Packing : int32_t { kTwoBit, kBase3, kFileRows };
+
 constexpr int64_t kTileRows = 16;
-constexpr int64_t kColumnPad = 64;  // padded_cols is cols rounded up to this
+constexpr int64_t kGroupCols = 16;   // columns of one group of a tile
+constexpr int64_t kGroupBytes = 64;  // kTileRows x kGroupCols codes of 2 bits
+constexpr int64_t kColumnPad = 64;   // padded_cols is cols rounded up to this
+constexpr int64_t kFileBlockCols = 128, kFileBlockBytes = 32;
 static constexpr int64_t padded_cols(int64_t cols) noexcept {
   return (cols + kColumnPad - 1) / kColumnPad * kColumnPad;
 }
-static constexpr int64_t packed_bytes(int64_t rows, int64_t cols) noexcept {
-  return (rows + kTileRows - 1) / kTileRows * kTileRows * padded_cols(cols) / 4;
+// Bytes of one tile; not for kFileRows, which has none.
+static constexpr int64_t tile_bytes(Packing packing, int64_t cols) noexcept {
+  const int64_t groups = padded_cols(cols) / kGroupCols;
+  return (packing == Packing::kBase3 ? groups / 5 * 4 + groups % 5 : groups) * kGroupBytes;
+}
+static constexpr int64_t packed_bytes(Packing packing, int64_t rows, int64_t cols) noexcept {
+  return (rows + kTileRows - 1) / kTileRows * tile_bytes(packing, cols);
 }
 struct TernaryMatrix {
-  const uint8_t* tiles;  // 64-byte aligned, packed_bytes(rows, cols)
-  int64_t rows, cols;
-  float scale;  // finite, may be negative
+  const uint8_t* tiles;  // 64-byte aligned, packed_bytes(packing, rows, cols); kFileRows: any
+                         // alignment, rows * row_bytes
+  int64_t rows, cols;    // kFileRows: cols is a multiple of kFileBlockCols
+  float scale;           // finite, may be negative
+  Packing packing = Packing::kTwoBit;
+  int64_t row_bytes = 0;  // kFileRows: cols/4 (I2_S "128"), or cols/256 * 66 (TQ2_0)
 };
+
+// A two-bit tile of `groups` groups to base 3: out [tile_bytes(kBase3, 16 * groups)]. Codes must be
+// 0, 1 or 2.
+void pack_base3(uint8_t* out, const uint8_t* two_bit_tile, int64_t groups) noexcept;
+
+// Which of a block's 32 columns are in a byte's two lowest bits: the last (I2_S "128": byte j holds
+// columns j, 32+j, 64+j, 96+j from its top bits down), or the first (TQ2_0: from its low bits up).
+enum class FileOrder : int32_t { kTopDown, kBottomUp };
+// The activations of one token in the column order of a kFileRows matrix. cols is a multiple of
+// kFileBlockCols.
+void permute_for_file_rows(int8_t* q, const int8_t* canonical, int64_t cols,
+                           FileOrder order) noexcept;
+
+// Two tiles of two bits, and 32 rows of one byte a weight.
+static constexpr int64_t ternary_scratch_bytes(int64_t cols) noexcept {
+  return 2 * tile_bytes(Packing::kTwoBit, cols) + 2 * kTileRows * padded_cols(cols);
+}
+constexpr int64_t kMaxTernaryCols = 131072;
 
 // Activations of some tokens, quantized per token (BitLinear, formats.md 3.1).
 //   q[t*stride + c], c < cols in -128..127; zero from cols to padded_cols(cols); stride is a
@@ -109,9 +148,12 @@ struct Ops {
 
   // y[t*y_stride + r] = float(acc) * (w.scale / x.scale[t]), acc = sum_c code*q - sum[t], exact
   // int32; for rows first_row <= r < last_row (first_row a multiple of kTileRows) and t < tokens.
-  // cols <= 131072, so that |acc| <= 2^24 converts exactly.
+  // cols <= kMaxTernaryCols, so that |acc| <= 2^24 converts exactly. For w.packing kFileRows x.q is
+  // in the order of permute_for_file_rows. scratch: ternary_scratch_bytes(w.cols), 64-byte aligned,
+  // of any content before and after; calls side by side each need their own.
   void (*ternary_matmul)(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t first_row,
-                         int64_t last_row, const QuantizedRows& x, int64_t tokens) noexcept;
+                         int64_t last_row, const QuantizedRows& x, int64_t tokens,
+                         uint8_t* scratch) noexcept;
 
   // y[t*y_stride + r] = dot(float(w[r]), x[t]) in canonical order for first_row <= r < last_row,
   // t < tokens; each stored number is first converted to float (DenseType).
@@ -170,9 +212,9 @@ struct Ops {
 const Ops& reference_ops() noexcept;
 
 // select_ops(nullptr) is the best table the processor can run (AVX2 only with FMA and F16C, AVX-512
-// only with BW, VL, DQ and VNNI, each only if the operating system saves its registers); a name
-// asks for that one: nullptr if this build or this processor lacks it (usable_isas() says what
-// would work).
+// only with BW, VL, DQ and VNNI, each only if the operating
+// system saves its registers); a name asks for that one: nullptr if this build or this processor
+// lacks it (usable_isas() says what would work).
 const Ops* select_ops(const char* isa) noexcept;
 // Names of the tables this processor can run, from "reference" up to the best, nullptr-terminated;
 // how many in *count, which may be null.

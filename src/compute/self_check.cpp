@@ -52,47 +52,75 @@ Output run_rmsnorm(const Ops& ops) {
   return out;
 }
 
-// Quantized rows of kTokens tokens.
+// Quantized rows of some tokens.
 struct Quantized {
-  Buffer q{kTokens * kStride};
-  float scale[kTokens];
-  int32_t sum[kTokens];
+  Buffer q;
+  Vec<float> scale;
+  Vec<int32_t> sum;
 
-  explicit Quantized(const Ops& ops) {
+  Quantized(const Ops& ops, int64_t tokens)
+      : q(static_cast<size_t>(tokens * kStride)),
+        scale(static_cast<size_t>(tokens)),
+        sum(static_cast<size_t>(tokens)) {
     Inputs in;
-    for (int64_t t = 0; t < kTokens; ++t) {
+    for (int64_t t = 0; t < tokens; ++t) {
       const Vec<float> x = in.numbers(kCols);
-      ops.quantize(q.as<int8_t>() + t * kStride, scale + t, sum + t, x.data(), kCols);
+      ops.quantize(q.as<int8_t>() + t * kStride, scale.data() + t, sum.data() + t, x.data(), kCols);
     }
+  }
+  QuantizedRows rows() const noexcept {
+    return {q.as<int8_t>(), kStride, scale.data(), sum.data()};
   }
 };
 
 Output run_quantize(const Ops& ops) {
-  const Quantized quantized(ops);
+  const Quantized quantized(ops, kTokens);
   Output out;
   out.add(quantized.q.data(), kTokens * kStride);
-  out.add(quantized.scale, kTokens);
-  out.add(quantized.sum, kTokens);
+  out.add(quantized.scale.data(), kTokens);
+  out.add(quantized.sum.data(), kTokens);
   return out;
 }
 
-// For one token and for several, which have bodies of their own.
-Output run_ternary_matmul(const Ops& ops) {
+// Random codes 0, 1, 2, four a byte.
+void fill_with_codes(Buffer& bytes) {
   Inputs in;
-  Buffer tiles(static_cast<size_t>(packed_bytes(kRows, kCols)));
-  for (size_t i = 0; i < tiles.bytes(); ++i) {
+  for (size_t i = 0; i < bytes.bytes(); ++i) {
     uint8_t codes = 0;
     for (int p = 0; p < 4; ++p) codes = static_cast<uint8_t>(codes | in.bits() % 3 << 2 * p);
-    tiles.data()[i] = codes;
+    bytes.data()[i] = codes;
   }
-  const Quantized x(reference_ops());
-  const TernaryMatrix w = {tiles.data(), kRows, kCols, 0.75f};
-  Vec<float> y(kTokens * kRows);
+}
+
+// Every packing, for the counts of tokens that have bodies of their own.
+Output run_ternary_matmul(const Ops& ops) {
+  constexpr int64_t kTiles = (kRows + kTileRows - 1) / kTileRows, kFileCols = 256;
+  constexpr int64_t kManyTokens = 27;
+  Buffer tiles(static_cast<size_t>(packed_bytes(Packing::kTwoBit, kRows, kCols)));
+  fill_with_codes(tiles);
+  constexpr int64_t kBase3Bytes = tile_bytes(Packing::kBase3, kCols);
+  Buffer base3(kTiles * kBase3Bytes);
+  for (int64_t t = 0; t < kTiles; ++t) {
+    pack_base3(base3.data() + t * kBase3Bytes,
+               tiles.data() + t * tile_bytes(Packing::kTwoBit, kCols), kStride / kGroupCols);
+  }
+  const TernaryMatrix matrices[] = {
+      {tiles.data(), kRows, kCols, 0.75f, Packing::kTwoBit, 0},
+      {base3.data(), kRows, kCols, 0.75f, Packing::kBase3, 0},
+      {tiles.data(), kRows, kFileCols, 0.75f, Packing::kFileRows, 64},
+      {tiles.data(), kRows, kFileCols, 0.75f, Packing::kFileRows, 66},
+  };
+  static_assert(kRows * 66 <= packed_bytes(Packing::kTwoBit, kRows, kCols));
+
+  const Quantized x(reference_ops(), kManyTokens);
+  Buffer scratch(static_cast<size_t>(ternary_scratch_bytes(kCols)));
+  Vec<float> y(kManyTokens * kRows);
   Output out;
-  for (int64_t tokens : {int64_t{1}, kTokens}) {
-    ops.ternary_matmul(y.data(), kRows, w, 0, kRows, {x.q.as<int8_t>(), kStride, x.scale, x.sum},
-                       tokens);
-    out.add(y.data(), tokens * kRows);
+  for (const TernaryMatrix& w : matrices) {
+    for (int64_t tokens : {int64_t{1}, int64_t{3}, kTokens, kManyTokens}) {
+      ops.ternary_matmul(y.data(), kRows, w, 0, kRows, x.rows(), tokens, scratch.data());
+      out.add(y.data(), tokens * kRows);
+    }
   }
   return out;
 }

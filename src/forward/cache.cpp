@@ -68,6 +68,7 @@ void KvCache::reserve(int64_t sequence, int64_t count) {
   Sequence& s = at(sequence);
   const int64_t length = static_cast<int64_t>(s.tokens.size());
   const size_t pages = static_cast<size_t>(pages_of(length + count));
+  s.ahead_count = 0;
   // In whole pages, so that a decoded token rarely allocates, and before anything changes.
   if (s.tokens.capacity() < pages * kPagePositions) s.tokens.reserve(2 * pages * kPagePositions);
   if (s.pages.capacity() < pages) s.pages.reserve(2 * pages);
@@ -86,6 +87,7 @@ void KvCache::reserve(int64_t sequence, int64_t count) {
 
 void KvCache::truncate(int64_t sequence, int64_t positions) noexcept {
   Sequence& s = at(sequence);
+  s.ahead_count = 0;
   if (positions < static_cast<int64_t>(s.tokens.size())) {
     s.tokens.resize(static_cast<size_t>(positions));
   }
@@ -96,11 +98,34 @@ void KvCache::truncate(int64_t sequence, int64_t positions) noexcept {
   }
 }
 
+void KvCache::keep_ahead(int64_t sequence, int64_t positions) noexcept {
+  Sequence& s = at(sequence);
+  const int64_t end = std::min(length(sequence), pages_of(positions) * kPagePositions);
+  const int64_t count = std::max(end - positions, int64_t{0});
+  if (count > 0) std::copy_n(s.tokens.begin() + positions, count, s.ahead);
+  truncate(sequence, positions);
+  s.ahead_count = count;
+}
+
+bool KvCache::advance(int64_t sequence, int32_t token) noexcept {
+  Sequence& s = at(sequence);
+  if (s.ahead_count == 0 || s.ahead[0] != token ||
+      users_[static_cast<size_t>(s.pages.back())] > 1) {
+    return false;
+  }
+  s.tokens.push_back(token);  // within its capacity: it was that long before
+  --s.ahead_count;
+  std::copy_n(s.ahead + 1, s.ahead_count, s.ahead);
+  return true;
+}
+
 void KvCache::fork(int64_t from, int64_t to) {
   if (from == to) return;
   Sequence& target = at(to);
   const Sequence& source = at(from);
-  Sequence copy{source.pages, source.tokens};
+  Sequence copy;
+  copy.pages = source.pages;
+  copy.tokens = source.tokens;
   truncate(to, 0);
   for (int32_t page : copy.pages) ++users_[static_cast<size_t>(page)];
   std::swap(target, copy);

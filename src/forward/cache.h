@@ -50,6 +50,13 @@ class KvCache {
   void rollback(int64_t sequence) noexcept { truncate(sequence, length(sequence)); }
 
   void truncate(int64_t sequence, int64_t positions) noexcept;
+  // Truncates, but remembers the tokens whose keys and values the sequence's last page still holds
+  // beyond its end. They show in nothing but advance() and are forgotten as soon as the sequence is
+  // changed by anything else.
+  void keep_ahead(int64_t sequence, int64_t positions) noexcept;
+  // Appends the next token kept ahead, if it is this one and the page is the sequence's own
+  // (decoding would copy a shared one); else changes nothing and returns false.
+  bool advance(int64_t sequence, int32_t token) noexcept;
   void fork(int64_t from, int64_t to);  // may throw std::bad_alloc, having changed nothing
   // Makes the sequence these tokens, on pages of its own whose numbers the caller then writes.
   // False, having changed nothing, if there are not enough pages. May throw std::bad_alloc
@@ -73,6 +80,8 @@ class KvCache {
   struct Sequence {
     Vec<int32_t> pages;
     Vec<int32_t> tokens;
+    int32_t ahead[kPagePositions] = {};
+    int64_t ahead_count = 0;  // ahead[i] is at position tokens.size() + i
   };
   Sequence& at(int64_t sequence) noexcept { return sequences_[static_cast<size_t>(sequence)]; }
   const Sequence& at(int64_t sequence) const noexcept {

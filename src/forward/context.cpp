@@ -43,6 +43,19 @@ int64_t widest(const HyperParameters& h) noexcept {
   return std::max({h.width, h.heads * h.head_dim, h.ff_width});
 }
 
+// Adds the time until it goes out of scope.
+class Timed {
+ public:
+  explicit Timed(double& sum) noexcept : sum_(sum) {}
+  ~Timed() { sum_ += seconds_since(start_); }
+  Timed(const Timed&) = delete;
+  Timed& operator=(const Timed&) = delete;
+
+ private:
+  double& sum_;
+  const Clock::time_point start_ = Clock::now();
+};
+
 }  // namespace
 
 void KernelCounts::operator+=(const KernelCounts& other) noexcept {
@@ -61,7 +74,7 @@ namespace {
 
 // Sizes of the work buffers in one place: opening allocates them, the estimate adds them up.
 struct WorkSizes {
-  uint64_t x, normed, quantized, per_token, q, kv, gate, rope, parts, trees, queries, logits;
+  uint64_t x, normed, quantized, per_token, q, kv, gate, rope, parts, trees, queries, ternary;
 
   WorkSizes(const HyperParameters& h, const Context::Options& o) noexcept {
     const auto floats = [](int64_t a, int64_t b) { return static_cast<uint64_t>(a * b) * 4; };
@@ -78,26 +91,26 @@ struct WorkSizes {
                    AttentionPart::floats(queries_per_kv_head(h), h.head_dim));
     trees = floats(o.threads, AttentionTree::floats(most_queries(h), h.head_dim, pages));
     queries = floats(o.threads, AttentionPart::floats(most_queries(h), h.head_dim));
-    logits = floats(1, h.vocab);
+    ternary = static_cast<uint64_t>(o.threads * ternary_scratch_bytes(widest(h)));
   }
   uint64_t total() const noexcept {
-    return 3 * x + normed + quantized + 2 * per_token + 2 * q + 2 * kv + kv / 2 + 2 * gate +
-           2 * rope + parts + trees + queries + logits;
+    return 2 * x + normed + quantized + 2 * per_token + 2 * q + 2 * kv + kv / 2 + 2 * gate +
+           2 * rope + parts + trees + queries + ternary;
   }
 };
 
 }  // namespace
 
 uint64_t Context::work_bytes_of(const ModelDescription& model, const Options& options) noexcept {
-  return WorkSizes(model.hyper, options).total();
+  return WorkSizes(model.hyper, options).total() + ReadOut::bytes_of(model, options.batch);
 }
 
 uint64_t Context::work_bytes() const noexcept {
   const Work& w = work_;
-  uint64_t bytes = logits_.bytes() + embeddings_.bytes();
+  uint64_t bytes = read_out_.bytes();
   for (const Buffer* b : {&w.x, &w.normed, &w.quantized, &w.quantized_scale, &w.quantized_sum, &w.q,
                           &w.k, &w.v, &w.key_halves, &w.attended, &w.gate, &w.up, &w.projected,
-                          &w.cosine, &w.sine, &w.head_input, &w.parts, &w.trees, &w.queries}) {
+                          &w.cosine, &w.sine, &w.parts, &w.trees, &w.queries, &w.ternary}) {
     bytes += b->bytes();
   }
   return bytes;
@@ -121,10 +134,10 @@ Context::Work Context::allocate_work(const ModelDescription& model, const Option
   w.projected = Buffer(s.x);
   w.cosine = Buffer(s.rope);
   w.sine = Buffer(s.rope);
-  w.head_input = Buffer(s.x);
   w.parts = Buffer(s.parts);
   w.trees = Buffer(s.trees);
   w.queries = Buffer(s.queries);
+  w.ternary = Buffer(s.ternary);
   return w;
 }
 
@@ -149,16 +162,17 @@ Context::Context(const Weights& weights, const Options& options, Ptr<ThreadPool>
       quantized_stride_(padded_cols(widest(weights.model.hyper))),
       attention_scale_(1.0f / std::sqrt(static_cast<float>(weights.model.hyper.head_dim))),
       counts_(static_cast<size_t>(pool_->size())),
-      next_position_(static_cast<size_t>(options.sequences), -1) {
+      next_position_(static_cast<size_t>(options.sequences), -1),
+      read_out_(weights, *pool_, options.batch) {
   touched_.reserve(static_cast<size_t>(options.sequences));
-  head_rows_.reserve(static_cast<size_t>(options.batch));
   blocks_.reserve(static_cast<size_t>(options.batch));
-  logits_ = Buffer(WorkSizes(hyper_, options).logits);
 }
 
 KernelCounts Context::kernel_counts() const noexcept {
   KernelCounts sum;
   for (const KernelCounts& c : counts_) sum += c;
+  sum.rmsnorm += read_out_.counts().norms;
+  sum.dense_matmul += read_out_.counts().head_products;
   return sum;
 }
 
@@ -166,6 +180,7 @@ KernelCounts Context::kernel_counts() const noexcept {
 
 Status Context::decode(std::span<const bitnet_batch_entry> entries) {
   const Clock::time_point start = Clock::now();
+  weight_seconds_ = attention_seconds_ = 0;
   // Undoes what a failed or throwing batch has reserved.
   struct Undo {
     Context& context;
@@ -173,14 +188,14 @@ Status Context::decode(std::span<const bitnet_batch_entry> entries) {
     ~Undo() {
       if (!armed) return;
       for (int32_t sequence : context.touched_) context.cache_.rollback(sequence);
-      context.rows_.clear();
+      context.read_out_.clear();
     }
   };
-  rows_.clear();
+  read_out_.clear();
   touched_.clear();
   Undo undo{*this};
   BITNET_TRY(check(entries));
-  assign_rows(entries);
+  read_out_.assign(entries);
   BITNET_TRY(reserve(entries));
   for (size_t at = 0; at < entries.size(); at += static_cast<size_t>(batch_)) {
     const size_t count = std::min(static_cast<size_t>(batch_), entries.size() - at);
@@ -206,6 +221,8 @@ void Context::commit(std::span<const bitnet_batch_entry> entries, double seconds
   if (entries.size() == 1) {
     stats_.single_tokens += 1;
     stats_.single_seconds += seconds;
+    stats_.weight_seconds += weight_seconds_;
+    stats_.attention_seconds += attention_seconds_;
   }
 }
 
@@ -222,7 +239,7 @@ Status Context::check(std::span<const bitnet_batch_entry> entries) {
       return Status::error(BITNET_E_ARGUMENT, "entry %zu: sequence %d is not in 0..%lld", i,
                            e.sequence, static_cast<long long>(cache_.sequences() - 1));
     }
-    if (e.want & ~uint32_t{BITNET_WANT_LOGITS | BITNET_WANT_EMBEDDING}) {
+    if (e.want & ~uint32_t{BITNET_WANT_LOGITS | BITNET_WANT_EMBEDDING | BITNET_WANT_SAMPLE}) {
       return Status::error(BITNET_E_ARGUMENT, "entry %zu: want has unknown bits: 0x%x", i, e.want);
     }
     int64_t& next = next_position_[static_cast<size_t>(e.sequence)];
@@ -247,30 +264,6 @@ Status Context::check(std::span<const bitnet_batch_entry> entries) {
   return {};
 }
 
-// Gives each wanting entry its row and makes room for all rows. Enlarges only when a batch wants
-// more than any before it.
-void Context::assign_rows(std::span<const bitnet_batch_entry> entries) {
-  const auto enlarge = [](Buffer& buffer, int64_t rows, int64_t columns) {
-    const uint64_t bytes = static_cast<uint64_t>(rows) * static_cast<uint64_t>(columns) * 4;
-    if (buffer.bytes() < bytes) buffer = Buffer(bytes);
-  };
-  int64_t logits = 0, embeddings = 0;
-  for (const bitnet_batch_entry& e : entries) {
-    logits += (e.want & BITNET_WANT_LOGITS) != 0;
-    embeddings += (e.want & BITNET_WANT_EMBEDDING) != 0;
-  }
-  enlarge(logits_, logits, hyper_.vocab);
-  enlarge(embeddings_, embeddings, hyper_.width);
-  rows_.reserve(entries.size());
-  logits = embeddings = 0;
-  for (const bitnet_batch_entry& e : entries) {
-    Rows rows;
-    if (e.want & BITNET_WANT_LOGITS) rows.logits = logits++;
-    if (e.want & BITNET_WANT_EMBEDDING) rows.embedding = embeddings++;
-    rows_.push_back(rows);
-  }
-}
-
 Status Context::reserve(std::span<const bitnet_batch_entry> entries) {
   for (int32_t sequence : touched_) {
     const int64_t more = next_position_[static_cast<size_t>(sequence)] - cache_.length(sequence);
@@ -285,16 +278,6 @@ Status Context::reserve(std::span<const bitnet_batch_entry> entries) {
     cache_.reserve(sequence, more);
   }
   return {};
-}
-
-const float* Context::logits(uint64_t entry) const noexcept {
-  const int64_t row = entry < rows_.size() ? rows_[entry].logits : -1;
-  return row < 0 ? nullptr : logits_.as<float>() + row * hyper_.vocab;
-}
-
-const float* Context::embedding(uint64_t entry) const noexcept {
-  const int64_t row = entry < rows_.size() ? rows_[entry].embedding : -1;
-  return row < 0 ? nullptr : embeddings_.as<float>() + row * hyper_.width;
 }
 
 // ---- The forward pass (formats.md 4.1, 4.3): top to bottom as in the paper's diagram ------------
@@ -313,7 +296,10 @@ Status Context::forward(std::span<const bitnet_batch_entry> entries, uint64_t fi
     feed_forward_block(static_cast<int64_t>(entries.size()));
   }
   BITNET_TRY(check_cancelled());
-  read_out(entries, first_entry);
+  {
+    const Timed timed(weight_seconds_);
+    read_out_.run(entries, first_entry, work_.x.as<float>());
+  }
   return check_cancelled();
 }
 
@@ -354,7 +340,10 @@ void Context::attention_block(std::span<const bitnet_batch_entry> entries) {
     counts_[static_cast<size_t>(worker)].rope += 1;
     store_keys_and_values(entries[static_cast<size_t>(t)], t);
   });
-  attend(entries);
+  {
+    const Timed timed(attention_seconds_);
+    attend(entries);
+  }
   each_token(tokens, [&](int worker, int64_t t) {
     const float* attended = work_.attended.as<float>() + t * query_width;
     if (weights_.model.plan.attn_sub_norm) {
@@ -548,37 +537,6 @@ void Context::attend(std::span<const bitnet_batch_entry> entries) noexcept {
   }
 }
 
-// Output norm and head for the entries that want them, into their rows.
-void Context::read_out(std::span<const bitnet_batch_entry> entries, uint64_t first_entry) {
-  const int64_t width = hyper_.width;
-  float* input = work_.head_input.as<float>();
-  head_rows_.clear();
-  for (size_t t = 0; t < entries.size(); ++t) {
-    const Rows& rows = rows_[first_entry + t];
-    if (rows.logits < 0 && rows.embedding < 0) continue;
-    float* normed = input + static_cast<int64_t>(head_rows_.size()) * width;
-    ops_.rmsnorm(normed, work_.x.as<float>() + static_cast<int64_t>(t) * width,
-                 weights_.model.output_norm.data(), width, hyper_.norm_eps);
-    counts_[0].rmsnorm += 1;
-    if (rows.embedding >= 0) {
-      std::copy_n(normed, width, embeddings_.as<float>() + rows.embedding * width);
-    }
-    if (rows.logits >= 0) head_rows_.push_back(rows.logits);
-  }
-  if (head_rows_.empty()) return;
-  // Rows were given out in entry order, so a chunk's rows follow each other.
-  float* logits = logits_.as<float>() + head_rows_.front() * hyper_.vocab;
-  const int64_t count = static_cast<int64_t>(head_rows_.size());
-  const DenseMatrix& head = weights_.model.head;
-  pool_->run([&](int worker) {
-    const Share rows = share_of(head.rows, kTileRows, worker, pool_->size());
-    if (rows.first == rows.last) return;
-    ops_.dense_matmul(logits, hyper_.vocab, head, rows.first, rows.last, input, width, count);
-    counts_[static_cast<size_t>(worker)].dense_matmul += 1;
-  });
-  stats_.head_rows += static_cast<uint64_t>(count);
-}
-
 // ---- Pieces of a block ------------------------------------------------------------------------
 
 // body(worker, token) for every token, on all threads when there are enough of them.
@@ -613,6 +571,7 @@ void Context::quantize_input(int worker, int64_t row, int64_t n) {
 // All products of one input in one phase: their rows, laid end to end, are shared among the
 // threads.
 void Context::multiply(std::span<const Product> products, int64_t tokens) {
+  const Timed timed(weight_seconds_);
   const QuantizedRows quantized = {work_.quantized.as<int8_t>(), quantized_stride_,
                                    work_.quantized_scale.as<float>(),
                                    work_.quantized_sum.as<int32_t>()};
@@ -625,6 +584,7 @@ void Context::multiply(std::span<const Product> products, int64_t tokens) {
   pool_->run([&](int worker) {
     KernelCounts& counts = counts_[static_cast<size_t>(worker)];
     const Share share = share_of(tiles, 1, worker, pool_->size());
+    uint8_t* scratch = work_.ternary.data() + worker * ternary_scratch_bytes(widest(hyper_));
     int64_t begin = 0;  // of this product, in tiles
     for (const Product& p : products) {
       const int64_t count = tiles_of(p);
@@ -634,7 +594,7 @@ void Context::multiply(std::span<const Product> products, int64_t tokens) {
       if (first >= last) continue;
       const Linear& map = *p.map;
       if (map.ternary) {
-        ops_.ternary_matmul(p.y, p.y_stride, map.tiles, first, last, quantized, tokens);
+        ops_.ternary_matmul(p.y, p.y_stride, map.tiles, first, last, quantized, tokens, scratch);
         counts.ternary_matmul += 1;
       } else {
         ops_.dense_matmul(p.y, p.y_stride, map.dense, first, last, normed, normed_stride_, tokens);

@@ -16,6 +16,8 @@
 #include "forward/attention.h"
 #include "forward/cache.h"
 #include "forward/packed_weights.h"
+#include "forward/pass_costs.h"
+#include "forward/read_out.h"
 
 namespace bitnet {
 
@@ -35,9 +37,10 @@ class Context {
     void* execute_user = nullptr;
   };
   struct Stats {
-    uint64_t batches = 0, tokens = 0, single_tokens = 0, head_rows = 0;
+    uint64_t batches = 0, tokens = 0, single_tokens = 0;
     double seconds = 0, single_seconds = 0;
-    uint64_t token_hash = 14695981039346656037u;  // FNV-1a of all entries decoded, in order
+    double weight_seconds = 0, attention_seconds = 0;  // of single_seconds
+    uint64_t token_hash = 14695981039346656037u;       // FNV-1a of all entries decoded, in order
   };
 
   // The weights must outlive the context.
@@ -47,20 +50,21 @@ class Context {
 
   // bitnet_ctx_decode. Any failure leaves all sequences as they were.
   Status decode(std::span<const bitnet_batch_entry> entries);
-  // Rows of the last batch; nullptr if that entry wanted none.
-  const float* logits(uint64_t entry) const noexcept;
-  const float* embedding(uint64_t entry) const noexcept;
-  uint64_t entries() const noexcept { return rows_.size(); }
+  // What the entries of the last batch wanted.
+  ReadOut& read_out() noexcept { return read_out_; }
+  const ReadOut& read_out() const noexcept { return read_out_; }
 
   // Any thread, also a signal handler.
   void cancel() const noexcept { cancelled_.store(true, std::memory_order_relaxed); }
   void forget_cancel() noexcept { cancelled_.store(false, std::memory_order_relaxed); }
+  Status check_cancelled() noexcept;  // BITNET_E_CANCELLED once for each cancel()
   // Positions one sequence can have at most.
   int64_t room() const noexcept { return std::min(cache_.positions(), hyper_.context); }
 
   KvCache& cache() noexcept { return cache_; }
   const KvCache& cache() const noexcept { return cache_; }
   const Weights& weights() const noexcept { return weights_; }
+  PassCosts& pass_costs() noexcept { return pass_costs_; }
   const Stats& stats() const noexcept { return stats_; }
   KernelCounts kernel_counts() const noexcept;
   int threads() const noexcept { return pool_->size(); }
@@ -70,10 +74,6 @@ class Context {
   Context(const Weights& weights, const Options& options, Ptr<ThreadPool> pool);
 
  private:
-  // Where an entry's results are, as row numbers; -1: not wanted.
-  struct Rows {
-    int64_t logits = -1, embedding = -1;
-  };
   // Activations of one batch, named for their role, allocated once. T = options.batch.
   struct Work {
     Buffer x;                               // [T][width] the residual stream
@@ -86,10 +86,10 @@ class Context {
     Buffer gate, up;                        // [T][ff]
     Buffer projected;                       // [T][width] what o and down give
     Buffer cosine, sine;                    // [T][rope_dims/2]
-    Buffer head_input;                      // [T][width]
     Buffer parts;                           // partial attention of few tokens over page groups
     Buffer trees;                           // [threads] stacks of partial attention
     Buffer queries;                         // [threads] one head's queries of a block
+    Buffer ternary;                         // [threads] scratch of the ternary products
   };
   // Tokens of a batch that attend together.
   struct QueryBlock {
@@ -107,9 +107,7 @@ class Context {
 
   static Work allocate_work(const ModelDescription& model, const Options& options);
   Status check(std::span<const bitnet_batch_entry> entries);
-  void assign_rows(std::span<const bitnet_batch_entry> entries);
   Status reserve(std::span<const bitnet_batch_entry> entries);
-  Status check_cancelled() noexcept;
   Status forward(std::span<const bitnet_batch_entry> entries, uint64_t first_entry);
   void commit(std::span<const bitnet_batch_entry> entries, double seconds) noexcept;
   void embed(std::span<const bitnet_batch_entry> entries);
@@ -122,7 +120,6 @@ class Context {
                   int64_t head, int64_t first, int64_t last, AttentionTree& tree) noexcept;
   void finish_attention(const QueryBlock& block, int64_t head, const AttentionPart& part) noexcept;
   void attend(std::span<const bitnet_batch_entry> entries) noexcept;
-  void read_out(std::span<const bitnet_batch_entry> entries, uint64_t first_entry);
 
   template <class F>
   void each_token(int64_t tokens, F&& body);
@@ -142,12 +139,12 @@ class Context {
   Vec<KernelCounts> counts_;    // [threads]
   Vec<int64_t> next_position_;  // [sequences] while a batch is checked; -1: not in it
   Vec<int32_t> touched_;        // sequences of the batch
-  Vec<Rows> rows_;              // [entries of the last batch]
   Vec<QueryBlock> blocks_;      // of the batch
   int64_t layer_ = 0;           // while in the forward pass
-  Vec<int64_t> head_rows_;      // while reading out: output rows of the chunk's wanting entries
-  Buffer logits_, embeddings_;
+  ReadOut read_out_;
   Stats stats_;
+  double weight_seconds_ = 0, attention_seconds_ = 0;  // of the batch under way
+  PassCosts pass_costs_;
   mutable std::atomic<bool> cancelled_{false};
 };
 

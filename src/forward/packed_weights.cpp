@@ -41,7 +41,7 @@ DenseType dense_type(TensorType type) noexcept {
 }
 
 uint64_t tile_bytes(const Projection& p) noexcept {
-  return p.ternary ? static_cast<uint64_t>(packed_bytes(p.rows, p.cols)) : 0;
+  return p.ternary ? static_cast<uint64_t>(packed_bytes(Packing::kTwoBit, p.rows, p.cols)) : 0;
 }
 
 uint64_t dense_projection_bytes(const ModelDescription& model) noexcept {
@@ -60,7 +60,7 @@ Linear describe(const Projection& p, uint8_t* tiles) noexcept {
   l.ternary = p.ternary;
   l.output_scale = p.output_scale;
   if (p.ternary) {
-    l.tiles = {tiles, p.rows, p.cols, p.scale};
+    l.tiles = {tiles, p.rows, p.cols, p.scale, Packing::kTwoBit, 0};
   } else {
     const DenseType type = dense_type(p.type);
     l.dense = {p.data.data(), type, p.rows, p.cols, dense_row_bytes(type, p.cols)};

@@ -102,7 +102,8 @@ WeightBytes weight_bytes(const ModelDescription& model) noexcept {
   for (const Layer& layer : model.layers) {
     for (const auto member : kProjections) {
       const Projection& p = layer.*member;
-      const auto tiles = p.ternary ? static_cast<uint64_t>(packed_bytes(p.rows, p.cols)) : 0;
+      const auto tiles =
+          p.ternary ? static_cast<uint64_t>(packed_bytes(Packing::kTwoBit, p.rows, p.cols)) : 0;
       sum.tiles += tiles;
       sum.largest = std::max(sum.largest, tiles);
       if (!p.ternary) sum.dense += p.data.size();

@@ -18,9 +18,6 @@
 
 namespace bitnet {
 
-// The BitLinear accumulator must convert to float exactly (compute/ops.h, ternary_matmul).
-constexpr int64_t kMaxTernaryCols = 131072;
-
 struct HyperParameters {
   int64_t layers, width, ff_width, heads, kv_heads, head_dim, vocab, context;
   int64_t rope_dims;  // rotated numbers of each head, even, <= head_dim

@@ -23,8 +23,7 @@
 namespace bitnet {
 namespace {
 
-constexpr int64_t kGroup = 16;       // codes of one row in one word of a tile
-constexpr int64_t kGroupBytes = 64;  // kTileRows words
+constexpr int64_t kGroup = kGroupCols;  // codes of one row in one word of a tile
 constexpr int64_t kTqBlock = 256;
 constexpr int64_t kTq1Bytes = 54, kTq2Bytes = 66;  // the last two are d
 constexpr uint32_t kZeros = 0x55555555;            // sixteen codes 1

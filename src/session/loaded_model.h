@@ -26,6 +26,8 @@ class LoadedModel {
     int threads = 1;
     I2sLayout i2s_layout = I2sLayout::k128;
     int gate = -1;
+    bitnet_weights weights = BITNET_WEIGHTS_AUTO;
+    bitnet_head head = BITNET_HEAD_AUTO;
     Log log;
     Progress progress;
   };

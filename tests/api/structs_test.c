@@ -115,6 +115,8 @@ static void check_layout(void) {
   FIELD(bitnet_model_options, log_user, 48, 8);
   FIELD(bitnet_model_options, progress, 56, 8);
   FIELD(bitnet_model_options, progress_user, 64, 8);
+  FIELD(bitnet_model_options, weights, 72, 4); /* 0.2 */
+  FIELD(bitnet_model_options, head, 76, 4);    /* 0.2 */
   LAYOUT(bitnet_source, 32);
   FIELD(bitnet_source, size, 0, 4);
   FIELD(bitnet_source, reserved, 4, 4);
@@ -147,6 +149,8 @@ static void check_layout(void) {
   FIELD(bitnet_model_info, eot_token, 128, 4);
   FIELD(bitnet_model_info, activation, 132, 4);
   FIELD(bitnet_model_info, load_seconds, 136, 8);
+  FIELD(bitnet_model_info, weights, 144, 4); /* 0.2 */
+  FIELD(bitnet_model_info, head, 148, 4);    /* 0.2 */
   LAYOUT(bitnet_tensor_info, 72);
   FIELD(bitnet_tensor_info, size, 0, 4);
   FIELD(bitnet_tensor_info, dimensions, 4, 4);
@@ -186,6 +190,12 @@ static void check_layout(void) {
   FIELD(bitnet_ctx_stats, positions, 64, 8);
   FIELD(bitnet_ctx_stats, cache_bytes, 72, 8);
   FIELD(bitnet_ctx_stats, work_bytes, 80, 8);
+  FIELD(bitnet_ctx_stats, weight_seconds, 88, 8); /* 0.2, as all below */
+  FIELD(bitnet_ctx_stats, attention_seconds, 96, 8);
+  FIELD(bitnet_ctx_stats, screened_tokens, 104, 8);
+  FIELD(bitnet_ctx_stats, screened_rows, 112, 8);
+  FIELD(bitnet_ctx_stats, full_tokens, 120, 8);
+  FIELD(bitnet_ctx_stats, screened_bound, 128, 8);
   LAYOUT(bitnet_estimate, 48);
   FIELD(bitnet_estimate, size, 0, 4);
   FIELD(bitnet_estimate, reserved, 4, 4);
@@ -226,6 +236,8 @@ static void check_layout(void) {
   FIELD(bitnet_generate_options, sampling, 88, 8);
   FIELD(bitnet_generate_options, flags, 96, 4);
   FIELD(bitnet_generate_options, reserved, 100, 4);
+  FIELD(bitnet_generate_options, drafts, 104, 4);    /* 0.2 */
+  FIELD(bitnet_generate_options, reserved2, 108, 4); /* 0.2 */
   LAYOUT(bitnet_generate_info, 56);
   FIELD(bitnet_generate_info, size, 0, 4);
   FIELD(bitnet_generate_info, end_reason, 4, 4);
@@ -235,6 +247,8 @@ static void check_layout(void) {
   FIELD(bitnet_generate_info, reused_tokens, 32, 8);
   FIELD(bitnet_generate_info, prompt_seconds, 40, 8);
   FIELD(bitnet_generate_info, decode_seconds, 48, 8);
+  FIELD(bitnet_generate_info, drafted_tokens, 56, 8);  /* 0.2 */
+  FIELD(bitnet_generate_info, accepted_tokens, 64, 8); /* 0.2 */
   LAYOUT(bitnet_machine_limits, 32);
   FIELD(bitnet_machine_limits, size, 0, 4);
   FIELD(bitnet_machine_limits, threads, 4, 4);

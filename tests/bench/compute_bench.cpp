@@ -24,7 +24,7 @@ namespace bitnet {
 namespace {
 
 constexpr int64_t kWidth = 2560, kInner = 6912;
-constexpr int64_t kMatrixBytes = packed_bytes(kInner, kWidth);
+constexpr int64_t kMatrixBytes = packed_bytes(Packing::kTwoBit, kInner, kWidth);
 // More than any last-level cache in sight: a pass reads each byte from memory.
 constexpr int64_t kMatrices = (int64_t{640} << 20) / kMatrixBytes + 1;
 
@@ -130,19 +130,45 @@ void read_stream(benchmark::State& state, const Ops* ops) {
   report_stream(state, ops, share, seconds);
 }
 
+// The same bytes as a matrix of any packing. What they mean does not matter: every byte has codes,
+// if some of 3.
+struct SomeMatrix {
+  TernaryMatrix matrix;
+  int64_t bytes;
+};
+SomeMatrix matrix_of(Packing packing, const uint8_t* bytes, int64_t rows) {
+  const int64_t row_bytes = kWidth / 4;
+  return {{bytes, rows, kWidth, 1.0f, packing, row_bytes},
+          packing == Packing::kFileRows ? rows * row_bytes : packed_bytes(packing, rows, kWidth)};
+}
+
+struct Scratch {
+  Scratch() : data(static_cast<uint8_t*>(std::aligned_alloc(64, kBytes))) {
+    if (!data) std::exit(1);
+  }
+  ~Scratch() { std::free(data); }
+  Scratch(const Scratch&) = delete;
+  static constexpr size_t kBytes = size_t{ternary_scratch_bytes(kWidth)};
+  uint8_t* data;
+};
+
 // Each thread its share of the rows of every matrix, matrix after matrix, as a decoder does.
-void ternary_from_memory(benchmark::State& state, const Ops* ops) {
+void ternary_from_memory(benchmark::State& state, const Ops* ops, Packing packing) {
+  const int64_t tokens = state.range(0);
   const uint8_t* weights = ternary_weights();
-  const Activations x(1, kWidth);
-  std::vector<float> y(kInner);
+  const Activations x(tokens, kWidth);
+  std::vector<float> y(static_cast<size_t>(kInner * tokens));
   const int64_t tiles = kInner / kTileRows;
+  const int64_t matrix_bytes = matrix_of(packing, nullptr, kInner).bytes;
+  const int64_t matrices = kMatrixBytes * kMatrices / matrix_bytes;
+  Scratch scratch;
   const int64_t first = tiles * state.thread_index() / state.threads() * kTileRows;
   const int64_t last = tiles * (state.thread_index() + 1) / state.threads() * kTileRows;
-  const int64_t share = kMatrices * (last - first) / kTileRows * packed_bytes(kTileRows, kWidth);
+  const int64_t share = matrices * matrix_bytes / tiles * (last - first) / kTileRows;
   const double seconds = timed(state, [&] {
-    for (int64_t m = 0; m < kMatrices; ++m) {
-      const TernaryMatrix w{weights + m * kMatrixBytes, kInner, kWidth, 1.0f};
-      ops->ternary_matmul(y.data(), kInner, w, first, last, x.rows, 1);
+    for (int64_t m = 0; m < matrices; ++m) {
+      const TernaryMatrix w = matrix_of(packing, weights + m * matrix_bytes, kInner).matrix;
+      ops->ternary_matmul(y.data(), kInner, w, first, last, x.rows, tokens, scratch.data);
     }
   });
   report_stream(state, ops, share, seconds);
@@ -170,15 +196,18 @@ void int8_peak(benchmark::State& state, const Ops* ops) {
 }
 
 // Weights of one matrix of 512 rows, which the second-level cache holds.
-void ternary_products(benchmark::State& state, const Ops* ops) {
+void ternary_products(benchmark::State& state, const Ops* ops, Packing packing) {
   constexpr int64_t kRows = 512;
   const int64_t tokens = state.range(0);
-  const TernaryMatrix w{ternary_weights(), kRows, kWidth, 1.0f};
+  const TernaryMatrix w = matrix_of(packing, ternary_weights(), kRows).matrix;
+  Scratch scratch;
   const Activations x(tokens, kWidth);
   std::vector<float> y(static_cast<size_t>(kRows * tokens));
-  const double seconds =
-      timed(state, [&] { ops->ternary_matmul(y.data(), kRows, w, 0, kRows, x.rows, tokens); });
+  const double seconds = timed(state, [&] {
+    ops->ternary_matmul(y.data(), kRows, w, 0, kRows, x.rows, tokens, scratch.data);
+  });
   const double rate = static_cast<double>(kRows * kWidth * tokens) / seconds;
+  state.counters["us_a_token"] = 1e6 * seconds / static_cast<double>(tokens);
   state.counters["GMAC/s"] = rate / 1e9;
   state.counters["of_peak"] = rate / peaks()[ops];
 }
@@ -248,18 +277,28 @@ void register_table(const Ops* ops) {
   const auto add = [&](const std::string& what, const auto& body) {
     return benchmark::RegisterBenchmark((name + "/" + what).c_str(), body)->UseRealTime();
   };
+  const std::pair<const char*, Packing> packings[] = {
+      {"two_bit", Packing::kTwoBit}, {"base3", Packing::kBase3}, {"file_rows", Packing::kFileRows}};
   for (int threads : {1, 2}) {
     add("read_stream", [=](auto& state) { read_stream(state, ops); })->Threads(threads);
-    add("ternary_from_memory", [=](auto& state) {
-      ternary_from_memory(state, ops);
-    })->Threads(threads);
+    for (const auto& [packing_name, packing] : packings) {
+      const Packing p = packing;
+      auto* from_memory = add(std::string("ternary_from_memory_") + packing_name,
+                              [=](auto& state) { ternary_from_memory(state, ops, p); });
+      for (int64_t tokens : {1, 2, 3, 4, 6, 8}) from_memory->Arg(tokens);
+      from_memory->Threads(threads);
+    }
     add("f16_head_from_memory", [=](auto& state) {
       head_from_memory(state, ops);
     })->Threads(threads);
   }
   add("int8_peak", [=](auto& state) { int8_peak(state, ops); });
-  auto* products = add("ternary_products", [=](auto& state) { ternary_products(state, ops); });
-  for (int64_t tokens : {1, 2, 4, 8, 16, 64}) products->Arg(tokens);
+  for (const auto& [packing_name, packing] : packings) {
+    const Packing p = packing;
+    auto* products = add(std::string("ternary_products_") + packing_name,
+                         [=](auto& state) { ternary_products(state, ops, p); });
+    for (int64_t tokens : {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128}) products->Arg(tokens);
+  }
   const std::pair<const char*, DenseType> types[] = {
       {"f32", DenseType::kF32},   {"f16", DenseType::kF16},   {"bf16", DenseType::kBF16},
       {"q8_0", DenseType::kQ8_0}, {"q4_0", DenseType::kQ4_0}, {"q5_0", DenseType::kQ5_0},

@@ -8,8 +8,10 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "compute/ops.h"
@@ -93,25 +95,89 @@ class Source {
   std::mt19937 engine_;
 };
 
-// A ternary matrix [rows][cols] of codes, packed as compute/ops.h draws it.
+// A way to keep the codes of a ternary matrix; gaps: as TQ2_0 has them.
+struct Kind {
+  const char* name;
+  Packing packing;
+  FileOrder order = FileOrder::kTopDown;
+  bool gaps = false;
+
+  int64_t unit() const {  // of columns
+    return packing != Packing::kFileRows ? 1 : gaps ? 256 : kFileBlockCols;
+  }
+};
+constexpr Kind kPackings[] = {
+    {"two bits", Packing::kTwoBit},
+    {"base 3", Packing::kBase3},
+    {"I2_S rows", Packing::kFileRows},
+    {"TQ2_0 rows", Packing::kFileRows, FileOrder::kBottomUp, true},
+};
+
+// A ternary matrix [rows][cols] of codes, packed as compute/ops.h and ternary_unpack.h draw it, one
+// code at a time. All codes are 1 at first. File rows start at an odd address and are exactly as
+// long as they must be.
 struct Ternary {
-  Ternary(int64_t rows, int64_t cols, float scale)
-      : tiles(packed_bytes(rows, cols)), matrix{tiles.data(), rows, cols, scale} {
-    std::memset(tiles.data(), 0x55, size_t(tiles.size()));  // code 1 everywhere
+  Ternary(int64_t rows, int64_t cols, float scale, Kind kind_ = kPackings[0])
+      : kind(kind_),
+        codes(size_t(rows * cols), 1),
+        row_bytes(kind_.gaps ? cols / 256 * 66 : cols / 4),
+        tiles(kind_.packing == Packing::kFileRows ? 0 : packed_bytes(kind_.packing, rows, cols)),
+        file(kind_.packing == Packing::kFileRows ? new uint8_t[size_t(rows * row_bytes + 1)]
+                                                 : nullptr),
+        matrix{file ? file.get() + 1 : tiles.data(), rows, cols, scale, kind.packing, row_bytes} {
+    if (file) {
+      std::memset(file.get(), 0x55, size_t(rows * row_bytes + 1));
+    } else if (kind.packing == Packing::kTwoBit) {
+      std::memset(tiles.data(), 0x55, size_t(tiles.size()));
+    } else {  // all digits 1, where there are digits
+      for (int64_t i = 0; i < tiles.size(); ++i) {
+        tiles[i] = digits(i % tile_bytes(kind.packing, cols) / 64) ? 84 + 28 + 9 + 3 + 1 : 0x55;
+      }
+    }
   }
   void set(int64_t r, int64_t c, int code) {
-    uint8_t& byte =
-        tiles[r / 16 * 16 * padded_cols(matrix.cols) / 4 + c / 16 * 64 + 4 * (r % 16) + c % 4];
-    const int shift = 2 * int(c % 16 / 4);
-    byte = static_cast<uint8_t>((byte & ~(3 << shift)) | code << shift);
+    const int change = code - codes[size_t(r * matrix.cols + c)];
+    codes[size_t(r * matrix.cols + c)] = static_cast<uint8_t>(code);
+    const auto [byte, weight] = place(r, c);
+    *byte = static_cast<uint8_t>(*byte + weight * change);
   }
   void randomize(Source& source) {
     for (int64_t r = 0; r < matrix.rows; ++r) {
       for (int64_t c = 0; c < matrix.cols; ++c) set(r, c, int(source.up_to(2)));
     }
   }
+  void fill(int code) {
+    for (int64_t r = 0; r < matrix.rows; ++r) {
+      for (int64_t c = 0; c < matrix.cols; ++c) set(r, c, code);
+    }
+  }
+
+  Kind kind;
+  std::vector<uint8_t> codes;  // [rows][cols]
+  int64_t row_bytes;
   Guarded<uint8_t> tiles;
+  std::unique_ptr<uint8_t[]> file;
   TernaryMatrix matrix;
+
+ private:
+  bool digits(int64_t vector) const { return vector < padded_cols(matrix.cols) / 16 / 5 * 4; }
+  // Where a code is, and what one more of it adds to the byte.
+  std::pair<uint8_t*, int> place(int64_t r, int64_t c) {
+    if (kind.packing == Packing::kFileRows) {
+      const int64_t at = kind.gaps ? c / 256 * 66 + c % 256 / 128 * 32 : c / 128 * 32;
+      const int64_t quarter = c % 128 / 32;
+      const int64_t field = kind.order == FileOrder::kTopDown ? 3 - quarter : quarter;
+      return {file.get() + 1 + r * row_bytes + at + c % 32, 1 << (2 * field)};
+    }
+    uint8_t* tile = tiles.data() + r / 16 * tile_bytes(kind.packing, matrix.cols);
+    const int64_t group = c / 16, i = 4 * (r % 16) + c % 4, plane = c % 16 / 4;
+    if (kind.packing == Packing::kTwoBit) return {tile + 64 * group + i, 1 << (2 * plane)};
+    constexpr int kDigit[] = {1, 3, 9, 28, 84};
+    const int64_t set = group / 5, in_set = group % 5;
+    if (!digits(4 * set)) return {tile + 64 * (4 * set + in_set) + i, 1 << (2 * plane)};
+    if (in_set == 4) return {tile + 64 * (4 * set + plane) + i, kDigit[4]};
+    return {tile + 64 * (4 * set + in_set) + i, kDigit[plane]};
+  }
 };
 
 // Quantized activations of some tokens, filled at random or by the caller.
@@ -144,6 +210,22 @@ struct Activations {
   int64_t cols;
   QuantizedRows rows;
 };
+
+// ops.ternary_matmul with scratch of its own, and activations in the order the matrix wants.
+inline void multiply(const Ops& ops, float* y, int64_t y_stride, const Ternary& w,
+                     int64_t first_row, int64_t last_row, Activations& x, int64_t tokens) {
+  Guarded<uint8_t> scratch(ternary_scratch_bytes(w.matrix.cols));
+  QuantizedRows rows = x.rows;
+  Guarded<int8_t> permuted(w.matrix.packing == Packing::kFileRows ? tokens * rows.stride : 0);
+  if (w.matrix.packing == Packing::kFileRows) {
+    for (int64_t t = 0; t < tokens; ++t) {
+      permute_for_file_rows(permuted.data() + t * rows.stride, rows.q + t * rows.stride,
+                            w.matrix.cols, w.kind.order);
+    }
+    rows.q = permuted.data();
+  }
+  ops.ternary_matmul(y, y_stride, w.matrix, first_row, last_row, rows, tokens, scratch.data());
+}
 
 inline std::vector<const Ops*> usable_tables() {
   std::vector<const Ops*> tables;

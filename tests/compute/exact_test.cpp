@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "buffers.h"
+#include "compute/ternary_unpack.h"
 
 namespace bitnet::compute_test {
 namespace {
@@ -39,35 +40,32 @@ TEST_P(Exact, TernaryProductsOfExtremes) {
   const Pattern patterns[] = {{"2 x -128", 2, -128, -128}, {"2 x 127", 2, 127, 127},
                               {"0 x -128", 0, -128, -128}, {"0 x 127", 0, 127, 127},
                               {"2 x +-", 2, 127, -128},    {"0 x -+", 0, -128, 127}};
-  for (int64_t cols : {64, 4096, 20000, 131072}) {
-    for (const Pattern& pattern : patterns) {
-      Ternary w(33, cols, 1.0f);
-      const uint8_t byte = static_cast<uint8_t>(pattern.code * 0x55);
-      if (cols % 64 == 0) {
-        std::memset(w.tiles.data(), byte, size_t(w.tiles.size()));
-      } else {
-        for (int64_t r = 0; r < 33; ++r) {
-          for (int64_t c = 0; c < cols; ++c) w.set(r, c, pattern.code);
+  for (const Kind& kind : kPackings) {
+    for (int64_t cols : {64, 4096, 20000, 131072}) {
+      if (cols % kind.unit() != 0) cols = kind.unit();
+      // The reference is slow, and adds up in plain int32.
+      if (&ops() == &reference_ops() && cols > 20000) continue;
+      for (const Pattern& pattern : patterns) {
+        Ternary w(33, cols, 1.0f, kind);
+        w.fill(pattern.code);
+        constexpr int64_t kTokens = 25;
+        Activations x(kTokens, cols);
+        for (int64_t t = 0; t < kTokens; ++t) {
+          for (int64_t c = 0; c < cols; ++c) {
+            x.q[t * x.rows.stride + c] = static_cast<int8_t>(c % 2 ? pattern.odd : pattern.even);
+          }
+          x.scale[t] = 1.0f;
         }
-      }
-      constexpr int64_t kTokens = 7;
-      Activations x(kTokens, cols);
-      for (int64_t t = 0; t < kTokens; ++t) {
-        for (int64_t c = 0; c < cols; ++c) {
-          x.q[t * x.rows.stride + c] = static_cast<int8_t>(c % 2 ? pattern.odd : pattern.even);
-        }
-        x.scale[t] = 1.0f;
-      }
-      x.add_up();
-      const int64_t expected = (pattern.code - 1) * (int64_t{pattern.even} * ((cols + 1) / 2) +
-                                                     int64_t{pattern.odd} * (cols / 2));
-      for (int64_t tokens : {int64_t{1}, kTokens}) {
-        if (&ops() == &reference_ops() && cols > 20000 && tokens > 1)
-          continue;  // slow, nothing new
-        Guarded<float> y(tokens * 33);
-        ops().ternary_matmul(y.data(), 33, w.matrix, 0, 33, x.rows, tokens);
-        for (int64_t i = 0; i < y.size(); ++i) {
-          ASSERT_EQ(int64_t(y[i]), expected) << pattern.name << ", cols " << cols << ", " << i;
+        x.add_up();
+        const int64_t expected = (pattern.code - 1) * (int64_t{pattern.even} * ((cols + 1) / 2) +
+                                                       int64_t{pattern.odd} * (cols / 2));
+        for (int64_t tokens : {int64_t{1}, int64_t{4}, kTokens}) {
+          Guarded<float> y(tokens * 33);
+          multiply(ops(), y.data(), 33, w, 0, 33, x, tokens);
+          for (int64_t i = 0; i < y.size(); ++i) {
+            ASSERT_EQ(int64_t(y[i]), expected)
+                << kind.name << ", " << pattern.name << ", cols " << cols << ", " << i;
+          }
         }
       }
     }
@@ -76,29 +74,51 @@ TEST_P(Exact, TernaryProductsOfExtremes) {
 
 TEST_P(Exact, TernaryProductsInInt64) {
   Source source(1);
-  for (int round = 0; round < 40; ++round) {
-    const int64_t rows = source.from(1, 40), cols = source.from(1, 3000),
-                  tokens = source.from(1, 9);
-    std::vector<int> codes(size_t(rows * cols));
+  for (int round = 0; round < 60; ++round) {
+    const Kind kind = kPackings[round % 4];
+    const int64_t rows = source.from(1, 40), tokens = source.from(1, 9);
+    const int64_t cols = source.from(1, 3000 / kind.unit()) * kind.unit();
     const float scale = source.usual();
-    Ternary w(rows, cols, scale);
-    for (int64_t i = 0; i < rows * cols; ++i) {
-      codes[size_t(i)] = int(source.up_to(2));
-      w.set(i / cols, i % cols, codes[size_t(i)]);
-    }
+    Ternary w(rows, cols, scale, kind);
+    w.randomize(source);
     Activations x(tokens, cols);
     x.randomize(source);
     Guarded<float> y(tokens * rows);
-    ops().ternary_matmul(y.data(), rows, w.matrix, 0, rows, x.rows, tokens);
+    multiply(ops(), y.data(), rows, w, 0, rows, x, tokens);
     for (int64_t t = 0; t < tokens; ++t) {
       for (int64_t r = 0; r < rows; ++r) {
         int64_t acc = 0;
         for (int64_t c = 0; c < cols; ++c) {
-          acc += int64_t{codes[size_t(r * cols + c)] - 1} * x.q[t * x.rows.stride + c];
+          acc += int64_t{w.codes[size_t(r * cols + c)] - 1} * x.q[t * x.rows.stride + c];
         }
         ASSERT_EQ(y[t * rows + r], static_cast<float>(acc) * (scale / x.scale[t]));
       }
     }
+  }
+}
+
+TEST(Base3, PackingIsTheDefinitionAndComesBack) {
+  Source source(8);
+  for (int64_t groups = 1; groups <= 23; ++groups) {
+    // One tile whose columns are not padded: groups of 4 only are in use, any number must pack.
+    const int64_t bytes = (groups / 5 * 4 + groups % 5) * 64;
+    Guarded<uint8_t> two_bit(64 * groups), base3(bytes), back(64 * groups);
+    for (int64_t i = 0; i < two_bit.size(); ++i) {
+      two_bit[i] = static_cast<uint8_t>(source.up_to(2) | source.up_to(2) << 2 |
+                                        source.up_to(2) << 4 | source.up_to(2) << 6);
+    }
+    pack_base3(base3.data(), two_bit.data(), groups);
+    if (groups % 4 == 0) {
+      Ternary w(16, 16 * groups, 1.0f, kPackings[1]);
+      for (int64_t r = 0; r < 16; ++r) {
+        for (int64_t c = 0; c < 16 * groups; ++c) {
+          w.set(r, c, two_bit[c / 16 * 64 + 4 * r + c % 4] >> (2 * (c % 16 / 4)) & 3);
+        }
+      }
+      EXPECT_TRUE(base3.same_bits(w.tiles)) << groups;
+    }
+    expand_base3_tile(back.data(), base3.data(), groups, expand_base3_set);
+    EXPECT_TRUE(two_bit.same_bits(back)) << groups;
   }
 }
 
@@ -468,7 +488,7 @@ TEST_P(Exact, BitLinearOfTheFormatPage) {
   Ternary w(1, n, float(number("w_scale")));
   for (int64_t i = 0; i < n; ++i)
     w.set(0, i, trits[size_t(i)] == '+' ? 2 : trits[size_t(i)] == '-' ? 0 : 1);
-  ops().ternary_matmul(y.data(), 1, w.matrix, 0, 1, quantized.rows, 1);
+  multiply(ops(), y.data(), 1, w, 0, 1, quantized, 1);
   // The page divides first and multiplies then: two roundings each way.
   EXPECT_NEAR(y[0], number("y"), 4 * kUnit * std::fabs(number("y")));
   EXPECT_EQ(y[0],

@@ -41,8 +41,8 @@ TEST(SelfCheck, RefusesATableWithOneWrongVerb) {
   expect_refused(o, "quantize");
   o = good();
   o.ternary_matmul = [](float* y, int64_t ys, const TernaryMatrix& w, int64_t first, int64_t last,
-                        const QuantizedRows& x, int64_t tokens) noexcept {
-    good().ternary_matmul(y, ys, w, first, last, x, tokens);
+                        const QuantizedRows& x, int64_t tokens, uint8_t* scratch) noexcept {
+    good().ternary_matmul(y, ys, w, first, last, x, tokens, scratch);
     if (tokens > 1) y[ys + last - 1] = -y[ys + last - 1];
   };
   expect_refused(o, "ternary_matmul");

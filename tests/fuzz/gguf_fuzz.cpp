@@ -14,7 +14,8 @@ void check(bool promise) {
 }
 
 void pack(const bitnet::Projection& p) {
-  bitnet::Buffer tiles(static_cast<size_t>(bitnet::packed_bytes(p.rows, p.cols)));
+  bitnet::Buffer tiles(
+      static_cast<size_t>(bitnet::packed_bytes(bitnet::Packing::kTwoBit, p.rows, p.cols)));
   bitnet::Buffer codes(static_cast<size_t>(p.rows * p.cols));
   const auto packed = bitnet::pack_tiles(p, 0, p.rows, tiles.data());
   const auto unpacked = bitnet::unpack_codes(p, 0, p.rows, codes.data());

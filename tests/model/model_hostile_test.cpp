@@ -35,7 +35,7 @@ bool survives(const ByteVector& file, I2sLayout layout) {
     for (const auto member : kProjections) {
       const Projection& p = layer.*member;
       if (!p.ternary) continue;
-      ByteVector tiles(static_cast<size_t>(packed_bytes(p.rows, p.cols)));
+      ByteVector tiles(static_cast<size_t>(packed_bytes(Packing::kTwoBit, p.rows, p.cols)));
       ByteVector codes(static_cast<size_t>(p.rows * p.cols));
       const Status packed = pack_tiles(p, 0, p.rows, tiles.data());
       const Status unpacked = unpack_codes(p, 0, p.rows, codes.data());

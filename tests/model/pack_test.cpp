@@ -66,7 +66,7 @@ Codes unpacked(const Projection& p) {
 
 // The definition in compute/ops.h, byte by byte.
 ByteVector tiles_of(const Codes& codes, int64_t rows, int64_t cols) {
-  ByteVector tiles(static_cast<size_t>(packed_bytes(rows, cols)), 0);
+  ByteVector tiles(static_cast<size_t>(packed_bytes(Packing::kTwoBit, rows, cols)), 0);
   const int64_t groups = padded_cols(cols) / 16;
   for (size_t at = 0; at < tiles.size(); ++at) {
     const auto i = static_cast<int64_t>(at);
@@ -82,7 +82,7 @@ ByteVector tiles_of(const Codes& codes, int64_t rows, int64_t cols) {
 }
 
 ByteVector packed(const Projection& p) {
-  ByteVector tiles(static_cast<size_t>(packed_bytes(p.rows, p.cols)), 0xee);
+  ByteVector tiles(static_cast<size_t>(packed_bytes(Packing::kTwoBit, p.rows, p.cols)), 0xee);
   const Status status = pack_tiles(p, 0, p.rows, tiles.data());
   EXPECT_TRUE(status.ok()) << status.text();
   return tiles;
@@ -125,7 +125,7 @@ TEST(Pack, PartsOfRowsWriteTheirTilesOnly) {
     const Encoded e(format, whole, cols, encode(format, part, cols));
     const ByteVector expected = tiles_of(part, whole, cols);
     ByteVector tiles(expected.size(), 0xee);
-    const auto tile_bytes = static_cast<ptrdiff_t>(packed_bytes(16, cols));
+    const auto tile_bytes = static_cast<ptrdiff_t>(packed_bytes(Packing::kTwoBit, 16, cols));
     ASSERT_TRUE(pack_tiles(e.p, 16, 48, tiles.data()).ok());
     EXPECT_TRUE(std::all_of(tiles.begin(), tiles.begin() + tile_bytes,
                             [](uint8_t byte) { return byte == 0xee; }));
@@ -163,7 +163,7 @@ TEST(Pack, ACode3IsRefusedWithItsPlaceWhereverItStands) {
         const std::string expected = "w: row " + std::to_string(static_cast<int64_t>(at) / cols) +
                                      ", column " + std::to_string(static_cast<int64_t>(at) % cols) +
                                      " has code 3, expected 0, 1 or 2";
-        ByteVector tiles(static_cast<size_t>(packed_bytes(rows, cols)));
+        ByteVector tiles(static_cast<size_t>(packed_bytes(Packing::kTwoBit, rows, cols)));
         Codes out(codes.size());
         const Status packing = pack_tiles(e.p, 0, rows, tiles.data());
         const Status unpacking = unpack_codes(e.p, 0, rows, out.data());
@@ -314,7 +314,7 @@ TEST_F(PackVectors, TqBlocks) {
     }
     if (!tq1) {
       // Random bytes: codes 3 are refused as they stand, then made 2.
-      ByteVector tiles(static_cast<size_t>(packed_bytes(1, 256)));
+      ByteVector tiles(static_cast<size_t>(packed_bytes(Packing::kTwoBit, 1, 256)));
       EXPECT_FALSE(pack_tiles(Encoded(kFormats[4], 1, 256, bytes).p, 0, 1, tiles.data()).ok());
       for (size_t i = 0; i < 64; ++i) {
         bytes[i] = static_cast<uint8_t>(bytes[i] & ~((bytes[i] & (bytes[i] >> 1)) & 0x55));

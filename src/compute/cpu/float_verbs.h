@@ -22,6 +22,7 @@
 #include "compute/ops.h"
 #include "compute/pairwise_sum.h"
 #include "compute/reference/math.h"
+#include "compute/ternary_unpack.h"
 
 namespace bitnet {
 namespace {
@@ -678,7 +679,8 @@ inline uint64_t sum_words(const uint8_t* data, int64_t bytes) noexcept {
 
 // These each processor's file defines for itself.
 void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t first_row,
-                    int64_t last_row, const QuantizedRows& x, int64_t tokens) noexcept;
+                    int64_t last_row, const QuantizedRows& x, int64_t tokens,
+                    uint8_t* scratch) noexcept;
 uint64_t read_stream(const uint8_t* data, int64_t bytes) noexcept;
 uint64_t int8_multiply_adds(uint64_t count) noexcept;
 

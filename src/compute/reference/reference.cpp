@@ -7,6 +7,7 @@
 #include "compute/ops.h"
 #include "compute/pairwise_sum.h"
 #include "compute/reference/math.h"
+#include "compute/ternary_unpack.h"
 
 namespace bitnet {
 namespace {
@@ -67,14 +68,48 @@ void quantize(int8_t* q, float* scale, int32_t* sum, const float* x, int64_t n) 
   *sum = total;
 }
 
+// Code of byte i of a group, plane p, in a two-bit tile.
+int two_bit_code(const uint8_t* tile, int64_t group, int64_t i, int64_t p) noexcept {
+  return tile[kGroupBytes * group + i] >> (2 * p) & 3;
+}
+
+// The same in base 3 (ternary_unpack.h): five groups are four vectors of digits, the fifth group's
+// planes being the highest digits of the four.
+int base3_code(const uint8_t* tile, int64_t groups, int64_t group, int64_t i, int64_t p) noexcept {
+  const int64_t set = group / 5;
+  const uint8_t* vectors = tile + kGroupBytes * 4 * set;
+  if (group >= groups / 5 * 5) return two_bit_code(vectors, group % 5, i, p);
+  if (group % 5 == 4) return vectors[kGroupBytes * p + i] / kFifthStep;
+  const int rest = vectors[kGroupBytes * (group % 5) + i] % kFifthStep;
+  switch (p) {
+    case 0:
+      return rest % kFourthStep % 3;
+    case 1:
+      return rest % kFourthStep / 3 % 3;
+    case 2:
+      return rest % kFourthStep / 9;
+    default:
+      return rest / kFourthStep;
+  }
+}
+
+// "col" of a kFileRows matrix counts in the order of permute_for_file_rows.
 int code_at(const TernaryMatrix& w, int64_t row, int64_t col) noexcept {
-  const uint8_t* tile = w.tiles + row / kTileRows * kTileRows * padded_cols(w.cols) / 4;
-  const uint8_t byte = tile[col / 16 * 64 + 4 * (row % kTileRows) + col % 4];
-  return byte >> (2 * (col % 16 / 4)) & 3;
+  const int64_t group = col / kGroupCols, p = col % kGroupCols / 4;
+  if (w.packing == Packing::kFileRows) {
+    const int64_t offset = file_block_offset(w, col / kFileBlockCols);
+    const uint8_t* block = w.tiles + row * w.row_bytes + offset;
+    return block[4 * (group % 8) + col % 4] >> (2 * p) & 3;
+  }
+  const uint8_t* tile = w.tiles + row / kTileRows * tile_bytes(w.packing, w.cols);
+  const int64_t i = 4 * (row % kTileRows) + col % 4;
+  return w.packing == Packing::kTwoBit
+             ? two_bit_code(tile, group, i, p)
+             : base3_code(tile, padded_cols(w.cols) / kGroupCols, group, i, p);
 }
 
 void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t first_row,
-                    int64_t last_row, const QuantizedRows& x, int64_t tokens) noexcept {
+                    int64_t last_row, const QuantizedRows& x, int64_t tokens, uint8_t*) noexcept {
   for (int64_t t = 0; t < tokens; ++t) {
     const int8_t* q = x.q + t * x.stride;
     const float factor = w.scale / x.scale[t];

@@ -138,11 +138,12 @@ inline void tile_several(float* y, int64_t y_stride, int64_t rows, const uint8_t
 constexpr int64_t kTokensPerTile = 4;
 
 void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t first_row,
-                    int64_t last_row, const QuantizedRows& x, int64_t tokens) noexcept {
+                    int64_t last_row, const QuantizedRows& x, int64_t tokens,
+                    uint8_t* scratch) noexcept {
   const int64_t groups = padded_cols(w.cols) / 16;
   const int64_t parts = (tokens + kTokensPerTile - 1) / kTokensPerTile;  // of nearly equal size
   for (int64_t r = first_row; r < last_row; r += kTileRows) {
-    const uint8_t* tile = w.tiles + r / kTileRows * groups * 64;
+    const uint8_t* tile = two_bit_tile(w, r / kTileRows, scratch);
     const int64_t rows = at_most(last_row - r, kTileRows);
     for (int64_t part = 0; part < parts; ++part) {
       const int64_t t = tokens * part / parts, n = tokens * (part + 1) / parts - t;

@@ -93,10 +93,11 @@ inline void tile(float* y, int64_t y_stride, int64_t rows, const uint8_t* groups
 constexpr int64_t kTokensPerTile = 2;
 
 void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t first_row,
-                    int64_t last_row, const QuantizedRows& x, int64_t tokens) noexcept {
+                    int64_t last_row, const QuantizedRows& x, int64_t tokens,
+                    uint8_t* scratch) noexcept {
   const int64_t groups = padded_cols(w.cols) / 16;
   for (int64_t r = first_row; r < last_row; r += kTileRows) {
-    const uint8_t* groups_of_tile = w.tiles + r / kTileRows * groups * 64;
+    const uint8_t* groups_of_tile = two_bit_tile(w, r / kTileRows, scratch);
     const int64_t rows = at_most(last_row - r, kTileRows);
     int64_t t = 0;
     for (; t + kTokensPerTile <= tokens; t += kTokensPerTile) {

@@ -44,10 +44,11 @@ inline __m128i four_rows(__m128i sum, const uint8_t* bytes, const Columns& q) no
 }
 
 void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t first_row,
-                    int64_t last_row, const QuantizedRows& x, int64_t tokens) noexcept {
+                    int64_t last_row, const QuantizedRows& x, int64_t tokens,
+                    uint8_t* scratch) noexcept {
   const int64_t groups = padded_cols(w.cols) / 16;
   for (int64_t r = first_row; r < last_row; r += kTileRows) {
-    const uint8_t* tile = w.tiles + r / kTileRows * groups * 64;
+    const uint8_t* tile = two_bit_tile(w, r / kTileRows, scratch);
     const int64_t rows = at_most(last_row - r, kTileRows);
     for (int64_t t = 0; t < tokens; ++t) {
       __m128i sums[4];

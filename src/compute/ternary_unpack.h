@@ -1,0 +1,130 @@
+// Ternary matrices in other packings (compute/ops.h) to two-bit tiles: what every processor does
+// alike. Short loops over bytes, compiled once for each processor, which lets the compiler
+// vectorize them; a processor's file may bring a faster body of its own.
+//
+// Base 3. Of every 5 groups g0..g4 of a two-bit tile the first four keep their place and take in
+// the planes of the fifth: byte i of vector k (k = 0..3) is
+//   84*f + 28*d + 9*c + 3*b + a,    a, b, c, d: planes 0..3 of byte i of group gk,
+//                                   f: plane k of byte i of group g4.
+// 84 and 28 and not 81 and 27, because multiples of 4 let a table of 64 entries tell d and f from
+// the upper six bits (VBMI), and because bits 2k..2k+1 of 84*f are f for k = 1, 2, 3.
+//
+// Internal linkage throughout, and nothing from the C++ library: this is compiled for newer
+// processors.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "compute/ops.h"
+
+namespace bitnet {
+namespace {
+
+constexpr uint8_t kFifthStep = 84, kFourthStep = 28;
+static_assert(2 * (kFifthStep + kFourthStep + 9 + 3 + 1) <= 255);
+static_assert(kFourthStep >= 27 && kFifthStep >= 3 * kFourthStep && kFifthStep % 4 == 0);
+static_assert(kFifthStep == 0x54 && 2 * kFifthStep == 0xa8);  // f in bits 2-3, 4-5 and 6-7
+
+// How often `step` goes into v: 0, 1 or 2.
+inline uint8_t digit(uint8_t v, uint8_t step) noexcept {
+  return static_cast<uint8_t>((v >= step) + (v >= 2 * step));
+}
+
+// Four vectors of base 3 to five groups.
+inline void expand_base3_set(uint8_t* groups, const uint8_t* vectors) noexcept {
+  uint8_t* fifth_group = groups + 4 * kGroupBytes;
+  std::memset(fifth_group, 0, kGroupBytes);
+  for (int k = 0; k < 4; ++k) {
+    const uint8_t* from = vectors + kGroupBytes * k;
+    uint8_t* to = groups + kGroupBytes * k;
+    for (int i = 0; i < kGroupBytes; ++i) {
+      uint8_t rest = from[i];
+      const uint8_t f = digit(rest, kFifthStep);
+      rest = static_cast<uint8_t>(rest - kFifthStep * f);
+      const uint8_t d = digit(rest, kFourthStep);
+      rest = static_cast<uint8_t>(rest - kFourthStep * d);
+      const uint8_t c = digit(rest, 9);
+      rest = static_cast<uint8_t>(rest - 9 * c);
+      const uint8_t b = digit(rest, 3);  // rest is 3b + a, and a + 4b is wanted
+      to[i] = static_cast<uint8_t>(rest + b + 16 * c + 64 * d);
+      fifth_group[i] = static_cast<uint8_t>(fifth_group[i] | f << (2 * k));
+    }
+  }
+}
+
+// One tile of base 3 to two bits, by whatever expands a set.
+template <class ExpandSet>
+inline void expand_base3_tile(uint8_t* groups, const uint8_t* tile, int64_t count,
+                              const ExpandSet& expand_set) noexcept {
+  for (; count >= 5; count -= 5) {
+    expand_set(groups, tile);
+    groups += 5 * kGroupBytes;
+    tile += 4 * kGroupBytes;
+  }
+  std::memcpy(groups, tile, static_cast<size_t>(count * kGroupBytes));
+}
+
+// Where blocks of a file's row are: 66 bytes for every two of them, or 64.
+inline int64_t file_block_offset(const TernaryMatrix& w, int64_t block) noexcept {
+  const bool gaps = 4 * w.row_bytes != w.cols;
+  return kFileBlockBytes * block + (gaps ? block / 2 * 2 : 0);
+}
+
+// The rows of tile t where a file keeps them; the last one again for those that are missing.
+struct FileTile {
+  const uint8_t* row[kTileRows];
+
+  FileTile(const TernaryMatrix& w, int64_t t) noexcept {
+    for (int64_t r = 0; r < kTileRows; ++r) {
+      const int64_t at = kTileRows * t + r;
+      row[r] = w.tiles + (at < w.rows ? at : w.rows - 1) * w.row_bytes;
+    }
+  }
+};
+
+// The block at `offset` of 16 rows to 8 groups: a transposition of 16 x 8 words of four bytes.
+inline void gather_file_block(uint8_t* groups, const FileTile& rows, int64_t offset) noexcept {
+  for (int64_t r = 0; r < kTileRows; ++r) {
+    uint32_t words[kFileBlockBytes / 4];
+    std::memcpy(words, rows.row[r] + offset, sizeof words);
+    for (int64_t i = 0; i < kFileBlockBytes / 4; ++i) {
+      std::memcpy(groups + kGroupBytes * i + 4 * r, &words[i], 4);
+    }
+  }
+}
+
+// Tile t of a kFileRows matrix to two bits, by whatever gathers a block.
+template <class GatherBlock>
+inline void gather_file_tile(uint8_t* groups, const TernaryMatrix& w, int64_t t,
+                             const GatherBlock& gather_block) noexcept {
+  const FileTile rows(w, t);
+  for (int64_t block = 0; block < w.cols / kFileBlockCols; ++block) {
+    gather_block(groups + 8 * kGroupBytes * block, rows, file_block_offset(w, block));
+  }
+}
+
+// Tile t as two bits: where it lies, or brought into scratch (tile_bytes(kTwoBit, w.cols)).
+template <class ExpandSet, class GatherBlock>
+inline const uint8_t* two_bit_tile(const TernaryMatrix& w, int64_t t, uint8_t* scratch,
+                                   const ExpandSet& expand_set,
+                                   const GatherBlock& gather_block) noexcept {
+  switch (w.packing) {
+    case Packing::kTwoBit:
+      break;
+    case Packing::kBase3:
+      expand_base3_tile(scratch, w.tiles + t * tile_bytes(w.packing, w.cols),
+                        padded_cols(w.cols) / kGroupCols, expand_set);
+      return scratch;
+    case Packing::kFileRows:
+      gather_file_tile(scratch, w, t, gather_block);
+      return scratch;
+  }
+  return w.tiles + t * tile_bytes(w.packing, w.cols);
+}
+inline const uint8_t* two_bit_tile(const TernaryMatrix& w, int64_t t, uint8_t* scratch) noexcept {
+  return two_bit_tile(w, t, scratch, expand_base3_set, gather_file_block);
+}
+
+}  // namespace
+}  // namespace bitnet

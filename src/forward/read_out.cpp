@@ -1,0 +1,155 @@
+#include "forward/read_out.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace bitnet {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+uint64_t floats(int64_t rows, int64_t columns) noexcept {
+  return static_cast<uint64_t>(rows * columns) * sizeof(float);
+}
+
+// Room for `bytes`; what was there may be lost.
+void enlarge(Buffer& buffer, uint64_t bytes) {
+  if (buffer.bytes() < bytes) buffer = Buffer(bytes);
+}
+
+}  // namespace
+
+// Room for one row, which most batches want, is there from the beginning.
+uint64_t ReadOut::bytes_of(const ModelDescription& model, int64_t batch) noexcept {
+  return floats(batch, model.hyper.width) + floats(1, model.hyper.vocab);
+}
+
+ReadOut::ReadOut(const Weights& weights, ThreadPool& pool, int64_t batch)
+    : weights_(weights),
+      hyper_(weights.model.hyper),
+      pool_(pool),
+      input_(floats(batch, hyper_.width)),
+      logits_(floats(1, hyper_.vocab)) {}
+
+uint64_t ReadOut::bytes() const noexcept {
+  uint64_t bytes = screen_.bytes();
+  for (const Buffer* b : {&input_, &logits_, &embeddings_, &hidden_, &low_, &high_, &sparse_}) {
+    bytes += b->bytes();
+  }
+  return bytes;
+}
+
+// The rows an entry gets when `used` are taken, which it counts on.
+ReadOut::Rows ReadOut::next_rows(uint32_t want, Rows& used) const noexcept {
+  const bool sample = (want & BITNET_WANT_SAMPLE) != 0;
+  Rows rows;
+  if ((want & BITNET_WANT_LOGITS) != 0 || (sample && !weights_.screen)) {
+    rows.logits = used.logits++;
+  } else if (sample) {
+    rows.bounds = used.bounds++;
+  }
+  if (want & BITNET_WANT_EMBEDDING) rows.embedding = used.embedding++;
+  return rows;
+}
+
+void ReadOut::assign(std::span<const bitnet_batch_entry> entries) {
+  rows_.clear();
+  rows_.reserve(entries.size());
+  Rows used = {0, 0, 0};
+  for (const bitnet_batch_entry& e : entries) rows_.push_back(next_rows(e.want, used));
+  enlarge(logits_, floats(used.logits, hyper_.vocab));
+  enlarge(embeddings_, floats(used.embedding, hyper_.width));
+  if (used.bounds > 0) {
+    enlarge(hidden_, floats(used.bounds, hyper_.width));
+    enlarge(low_, floats(used.bounds, hyper_.vocab));
+    enlarge(high_, floats(used.bounds, hyper_.vocab));
+    enlarge(sparse_, floats(1, hyper_.vocab));
+    sparse_tokens_.reserve(static_cast<size_t>(hyper_.vocab));
+    screen_.reserve(used.bounds, hyper_.width, pool_.size());
+  }
+}
+
+void ReadOut::run(std::span<const bitnet_batch_entry> entries, uint64_t first_entry,
+                  const float* x) noexcept {
+  const int64_t width = hyper_.width;
+  // Rows are given out in entry order, so those of a run follow each other.
+  Rows first, count = {0, 0, 0};
+  for (size_t t = 0; t < entries.size(); ++t) {
+    const Rows& rows = rows_[first_entry + t];
+    if (rows.logits < 0 && rows.embedding < 0 && rows.bounds < 0) continue;
+    float* normed = input_.as<float>() + count.logits * width;
+    if (rows.bounds >= 0) {
+      if (count.bounds++ == 0) first.bounds = rows.bounds;
+      normed = hidden_.as<float>() + rows.bounds * width;
+    }
+    weights_.ops.rmsnorm(normed, x + static_cast<int64_t>(t) * width,
+                         weights_.model.output_norm.data(), width, hyper_.norm_eps);
+    counts_.norms += 1;
+    if (rows.embedding >= 0) {
+      std::copy_n(normed, width, embeddings_.as<float>() + rows.embedding * width);
+    }
+    if (rows.logits >= 0 && count.logits++ == 0) first.logits = rows.logits;
+  }
+  if (count.logits > 0) {
+    float* logits = logits_.as<float>() + first.logits * hyper_.vocab;
+    const DenseMatrix& head = weights_.model.head;
+    pool_.run([&](int worker) {
+      const Share rows = share_of(head.rows, kTileRows, worker, pool_.size());
+      if (rows.first == rows.last) return;
+      weights_.ops.dense_matmul(logits, hyper_.vocab, head, rows.first, rows.last,
+                                input_.as<float>(), width, count.logits);
+    });
+    counts_.head_products += static_cast<uint64_t>(pool_.size());
+    counts_.rows += static_cast<uint64_t>(count.logits);
+  }
+  if (count.bounds > 0) {
+    const int64_t at = first.bounds * hyper_.vocab;
+    const double widest =
+        weights_.screen->screen(low_.as<float>() + at, high_.as<float>() + at, hyper_.vocab,
+                                hidden_.as<float>() + first.bounds * width, width, count.bounds,
+                                hyper_.vocab, screen_, pool_);
+    counts_.screened += static_cast<uint64_t>(count.bounds);
+    counts_.widest_bound = std::max(counts_.widest_bound, widest);
+  }
+}
+
+const float* ReadOut::logits(uint64_t entry) const noexcept {
+  const int64_t row = entry < rows_.size() ? rows_[entry].logits : -1;
+  return row < 0 ? nullptr : logits_.as<float>() + row * hyper_.vocab;
+}
+
+const float* ReadOut::embedding(uint64_t entry) const noexcept {
+  const int64_t row = entry < rows_.size() ? rows_[entry].embedding : -1;
+  return row < 0 ? nullptr : embeddings_.as<float>() + row * hyper_.width;
+}
+
+std::optional<ReadOut::Bounds> ReadOut::bounds(uint64_t entry) const noexcept {
+  const int64_t row = entry < rows_.size() ? rows_[entry].bounds : -1;
+  if (row < 0) return {};
+  return Bounds{low_.as<float>() + row * hyper_.vocab, high_.as<float>() + row * hyper_.vocab};
+}
+
+const float* ReadOut::some_logits(uint64_t entry, std::span<const int32_t> tokens) noexcept {
+  float* logits = sparse_.as<float>();
+  if (sparse_is_full_) {
+    std::fill_n(logits, hyper_.vocab, -kInfinity);
+  } else {
+    for (int32_t token : sparse_tokens_) logits[token] = -kInfinity;
+  }
+  sparse_is_full_ = false;
+  sparse_tokens_.assign(tokens.begin(), tokens.end());  // within its capacity
+  const float* h = hidden_.as<float>() + rows_[entry].bounds * hyper_.width;
+  weights_.screen->rescore(logits, tokens, h, pool_);
+  counts_.exact += tokens.size();
+  return logits;
+}
+
+const float* ReadOut::all_logits(uint64_t entry) noexcept {
+  sparse_is_full_ = true;
+  const float* h = hidden_.as<float>() + rows_[entry].bounds * hyper_.width;
+  weights_.screen->full_pass(sparse_.as<float>(), hyper_.vocab, h, pool_);
+  counts_.full += 1;
+  return sparse_.as<float>();
+}
+
+}  // namespace bitnet

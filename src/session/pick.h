@@ -1,0 +1,16 @@
+// The next token after an entry of a context's last batch: what the sampler picks from its logits,
+// computing only those that can matter where a screened head has bounded them.
+#pragma once
+
+#include "base/status.h"
+#include "forward/context.h"
+#include "sample/sampler.h"
+
+namespace bitnet {
+
+// Of the tokens below `vocabulary`. The entry must have wanted to be sampled, or its logits. Fails
+// as Sampler::pick, and with BITNET_E_STATE if the entry wanted neither.
+Status pick_token(Context& context, uint64_t entry, int64_t vocabulary, Sampler& sampler,
+                  int32_t* token);
+
+}  // namespace bitnet
