@@ -133,7 +133,7 @@ static constexpr int64_t key_place(int64_t j, int64_t i, int64_t head_dim) noexc
 }
 
 struct Ops {
-  // "reference", "baseline", "avx2", "avxvnni", "avx512"; "neon", "dotprod", "i8mm"
+  // "reference"; "baseline", "avx2", "avxvnni", "avx512", "avx512vbmi"; "neon", "dotprod", "i8mm"
   const char* name;
 
   // y = x * (1 / sqrt(dot(x,x)/n + eps)) * gamma, as: r = 1.0f / sqrtf(sum / float(n) + eps);
@@ -212,7 +212,7 @@ struct Ops {
 const Ops& reference_ops() noexcept;
 
 // select_ops(nullptr) is the best table the processor can run (AVX2 only with FMA and F16C, AVX-512
-// only with BW, VL, DQ and VNNI, each only if the operating
+// only with BW, VL, DQ and VNNI, its VBMI table only with GFNI too, each only if the operating
 // system saves its registers); a name asks for that one: nullptr if this build or this processor
 // lacks it (usable_isas() says what would work).
 const Ops* select_ops(const char* isa) noexcept;

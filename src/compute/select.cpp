@@ -22,7 +22,7 @@ namespace {
 #if defined(__x86_64__)
 
 struct Processor {
-  bool avx2, avx_vnni, avx512;
+  bool avx2, avx_vnni, avx512, avx512_vbmi;
 };
 
 struct CpuidLeaf {
@@ -53,19 +53,22 @@ Processor this_processor() noexcept {
   p.avx2 = (saved & kYmm) == kYmm && has(extended.ebx, 5) && has(basic.ecx, 12) &&  // AVX2, FMA
            has(basic.ecx, 29);                                                      // F16C
   p.avx_vnni = p.avx2 && extended.eax >= 1 && has(more.eax, 4);
-  p.avx512 = p.avx2 && (saved & kZmm) == kZmm && has(extended.ebx, 16) &&  // F
-             has(extended.ebx, 17) && has(extended.ebx, 30) &&             // DQ, BW
-             has(extended.ebx, 31) && has(extended.ecx, 11);               // VL, VNNI
+  p.avx512 = p.avx2 && (saved & kZmm) == kZmm && has(extended.ebx, 16) &&    // F
+             has(extended.ebx, 17) && has(extended.ebx, 30) &&               // DQ, BW
+             has(extended.ebx, 31) && has(extended.ecx, 11);                 // VL, VNNI
+  p.avx512_vbmi = p.avx512 && has(extended.ecx, 1) && has(extended.ecx, 8);  // VBMI, GFNI
   return p;
 }
 
-const Ops* const kAllTables[] = {&kBaselineOps, &kAvx2Ops, &kAvxVnniOps, &kAvx512Ops};
+const Ops* const kAllTables[] = {&kBaselineOps, &kAvx2Ops, &kAvxVnniOps, &kAvx512Ops,
+                                 &kAvx512VbmiOps};
 
 bool usable(const Ops& table) noexcept {
   const Processor p = this_processor();
   if (&table == &kAvx2Ops) return p.avx2;
   if (&table == &kAvxVnniOps) return p.avx_vnni;
   if (&table == &kAvx512Ops) return p.avx512;
+  if (&table == &kAvx512VbmiOps) return p.avx512_vbmi;
   return true;
 }
 
@@ -121,7 +124,12 @@ constexpr const char* kBaseline[] = {"reference", "baseline", nullptr};
 constexpr const char* kAvx2[] = {"reference", "baseline", "avx2", nullptr};
 constexpr const char* kAvxVnni[] = {"reference", "baseline", "avx2", "avxvnni", nullptr};
 constexpr const char* kAvx512[] = {"reference", "baseline", "avx2", "avx512", nullptr};
-constexpr const char* kAll[] = {"reference", "baseline", "avx2", "avxvnni", "avx512", nullptr};
+constexpr const char* kAvx512Vbmi[] = {"reference", "baseline",   "avx2",
+                                       "avx512",    "avx512vbmi", nullptr};
+constexpr const char* kAvxVnniAvx512[] = {"reference", "baseline", "avx2",
+                                          "avxvnni",   "avx512",   nullptr};
+constexpr const char* kAll[] = {"reference", "baseline",   "avx2", "avxvnni",
+                                "avx512",    "avx512vbmi", nullptr};
 #elif defined(__aarch64__)
 constexpr const char* kNeon[] = {"reference", "neon", nullptr};
 constexpr const char* kDotprod[] = {"reference", "neon", "dotprod", nullptr};
@@ -133,7 +141,8 @@ constexpr const char* kReference[] = {"reference", nullptr};
 const char* const* usable_list() noexcept {
 #if defined(__x86_64__)
   const Processor p = this_processor();
-  if (p.avx512) return p.avx_vnni ? kAll : kAvx512;
+  if (p.avx512_vbmi) return p.avx_vnni ? kAll : kAvx512Vbmi;
+  if (p.avx512) return p.avx_vnni ? kAvxVnniAvx512 : kAvx512;
   if (p.avx_vnni) return kAvxVnni;
   return p.avx2 ? kAvx2 : kBaseline;
 #elif defined(__aarch64__)

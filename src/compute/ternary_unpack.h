@@ -26,30 +26,44 @@ static_assert(2 * (kFifthStep + kFourthStep + 9 + 3 + 1) <= 255);
 static_assert(kFourthStep >= 27 && kFifthStep >= 3 * kFourthStep && kFifthStep % 4 == 0);
 static_assert(kFifthStep == 0x54 && 2 * kFifthStep == 0xa8);  // f in bits 2-3, 4-5 and 6-7
 
-// How often `step` goes into v: 0, 1 or 2.
-inline uint8_t digit(uint8_t v, uint8_t step) noexcept {
-  return static_cast<uint8_t>((v >= step) + (v >= 2 * step));
+// 16 bytes, in a register of any processor.
+typedef uint8_t Bytes16 __attribute__((vector_size(16)));
+
+inline Bytes16 load16(const uint8_t* from) noexcept {
+  Bytes16 v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
+}
+inline void store16(uint8_t* to, Bytes16 v) noexcept {
+  std::memcpy(to, &v, sizeof v);
+}
+inline Bytes16 smaller(Bytes16 a, Bytes16 b) noexcept {
+  return a < b ? a : b;
+}
+// v mod step, v < 3 * step: where step does not go into v, v - step wraps around and is larger.
+inline Bytes16 modulo(Bytes16 v, uint8_t step) noexcept {
+  v = smaller(v, v - step);
+  return smaller(v, v - step);
 }
 
 // Four vectors of base 3 to five groups.
 inline void expand_base3_set(uint8_t* groups, const uint8_t* vectors) noexcept {
-  uint8_t* fifth_group = groups + 4 * kGroupBytes;
-  std::memset(fifth_group, 0, kGroupBytes);
-  for (int k = 0; k < 4; ++k) {
-    const uint8_t* from = vectors + kGroupBytes * k;
-    uint8_t* to = groups + kGroupBytes * k;
-    for (int i = 0; i < kGroupBytes; ++i) {
-      uint8_t rest = from[i];
-      const uint8_t f = digit(rest, kFifthStep);
-      rest = static_cast<uint8_t>(rest - kFifthStep * f);
-      const uint8_t d = digit(rest, kFourthStep);
-      rest = static_cast<uint8_t>(rest - kFourthStep * d);
-      const uint8_t c = digit(rest, 9);
-      rest = static_cast<uint8_t>(rest - 9 * c);
-      const uint8_t b = digit(rest, 3);  // rest is 3b + a, and a + 4b is wanted
-      to[i] = static_cast<uint8_t>(rest + b + 16 * c + 64 * d);
-      fifth_group[i] = static_cast<uint8_t>(fifth_group[i] | f << (2 * k));
+  for (int i = 0; i < kGroupBytes; i += 16) {
+    Bytes16 fifth_group = {};
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) {
+      const Bytes16 v = load16(vectors + kGroupBytes * k + i);
+      const Bytes16 four_digits = modulo(v, kFifthStep), three = modulo(four_digits, kFourthStep);
+      const Bytes16 two = modulo(three, 9), one = modulo(two, 3);
+      // 84 f has f in bits 2-3, 4-5 and 6-7, 18 c has c in bits 4-5; 28 d is 0, 0x1c or 0x38, and
+      // 3 b is 0, 3 or 6: each has a bit for 1 and another for 2.
+      const Bytes16 f = v - four_digits, d = four_digits - three, c = three - two, b = two - one;
+      fifth_group |= k == 0 ? (f >> 2) & 0x03 : f & static_cast<uint8_t>(3 << 2 * k);
+      const Bytes16 fourth = ((d << 4) & 0x40) | ((d << 2) & 0x80);
+      const Bytes16 second = ((b << 2) & 0x04) | ((b << 1) & 0x08);
+      store16(groups + kGroupBytes * k + i, one | second | ((c + c) & 0x30) | fourth);
     }
+    store16(groups + kGroupBytes * 4 + i, fifth_group);
   }
 }
 
@@ -104,6 +118,12 @@ inline void gather_file_tile(uint8_t* groups, const TernaryMatrix& w, int64_t t,
   }
 }
 
+// Where tile t begins: weights are read forward from there.
+inline const uint8_t* tile_stream(const TernaryMatrix& w, int64_t t) noexcept {
+  const bool rows = w.packing == Packing::kFileRows;
+  return w.tiles + t * (rows ? kTileRows * w.row_bytes : tile_bytes(w.packing, w.cols));
+}
+
 // Tile t as two bits: where it lies, or brought into scratch (tile_bytes(kTwoBit, w.cols)).
 template <class ExpandSet, class GatherBlock>
 inline const uint8_t* two_bit_tile(const TernaryMatrix& w, int64_t t, uint8_t* scratch,
@@ -113,14 +133,13 @@ inline const uint8_t* two_bit_tile(const TernaryMatrix& w, int64_t t, uint8_t* s
     case Packing::kTwoBit:
       break;
     case Packing::kBase3:
-      expand_base3_tile(scratch, w.tiles + t * tile_bytes(w.packing, w.cols),
-                        padded_cols(w.cols) / kGroupCols, expand_set);
+      expand_base3_tile(scratch, tile_stream(w, t), padded_cols(w.cols) / kGroupCols, expand_set);
       return scratch;
     case Packing::kFileRows:
       gather_file_tile(scratch, w, t, gather_block);
       return scratch;
   }
-  return w.tiles + t * tile_bytes(w.packing, w.cols);
+  return tile_stream(w, t);
 }
 inline const uint8_t* two_bit_tile(const TernaryMatrix& w, int64_t t, uint8_t* scratch) noexcept {
   return two_bit_tile(w, t, scratch, expand_base3_set, gather_file_block);

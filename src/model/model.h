@@ -62,6 +62,17 @@ Status unpack_codes(const Projection& p, int64_t first_row, int64_t count, uint8
 // disjoint rows.
 Status pack_tiles(const Projection& p, int64_t first_row, int64_t last_row, uint8_t* tiles);
 
+// Whether products can read p where it lies in the file (Packing::kFileRows): I2_S "128" and TQ2_0
+// whose rows are whole blocks. If so: the matrix, which views p's bytes, and the order its
+// activations must be brought into.
+bool has_file_rows(const Projection& p) noexcept;
+TernaryMatrix file_rows(const Projection& p) noexcept;
+FileOrder file_order(const Projection& p) noexcept;
+// Rows [first_row, last_row) of such a p hold trits only; fails like unpack_codes. UNSUPPORTED
+// where their codes do not say what they mean (a TQ2_0 block of scale 0): p must be packed then.
+// Thread-safe.
+Status check_file_rows(const Projection& p, int64_t first_row, int64_t last_row) noexcept;
+
 struct Layer {
   Vec<float> attn_norm, attn_sub_norm, ffn_norm,
       ffn_sub_norm;  // [width], [heads*head_dim], [width], [ff_width]

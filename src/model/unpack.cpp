@@ -294,4 +294,50 @@ Status pack_tiles(const Projection& p, int64_t first_row, int64_t last_row, uint
   return {};
 }
 
+bool has_file_rows(const Projection& p) noexcept {
+  if (!p.ternary) return false;
+  if (p.type == TensorType::kTQ2_0) return p.cols % kTqBlock == 0;
+  return p.type == TensorType::kI2_S && p.layout == I2sLayout::k128 && p.cols % kFileBlockCols == 0;
+}
+
+FileOrder file_order(const Projection& p) noexcept {
+  return p.type == TensorType::kTQ2_0 ? FileOrder::kBottomUp : FileOrder::kTopDown;
+}
+
+TernaryMatrix file_rows(const Projection& p) noexcept {
+  const bool tq2 = p.type == TensorType::kTQ2_0;
+  const int64_t row_bytes = tq2 ? p.cols / kTqBlock * kTq2Bytes : p.cols / 4;
+  return {p.data.data(), p.rows, p.cols, p.scale, Packing::kFileRows, row_bytes};
+}
+
+Status check_file_rows(const Projection& p, int64_t first_row, int64_t last_row) noexcept {
+  const TernaryMatrix w = file_rows(p);
+  if (p.type != TensorType::kTQ2_0) {
+    uint64_t invalid = 0;
+    const uint8_t *at = w.tiles + first_row * w.row_bytes, *end = w.tiles + last_row * w.row_bytes;
+    for (; at < end; at += 16) invalid |= invalid_fields(at);
+    return invalid ? find_invalid_code(p, first_row, last_row) : Status();
+  }
+  for (int64_t row = first_row; row < last_row; ++row) {
+    const uint8_t* block = w.tiles + row * w.row_bytes;
+    for (int64_t col = 0; col < p.cols; col += kTqBlock, block += kTq2Bytes) {
+      uint64_t invalid = 0, not_zero = 0;
+      for (int i = 0; i < 64; i += 16) invalid |= invalid_fields(block + i);
+      if (is_zero_block(block + kTq2Bytes - 2)) {
+        for (int i = 0; i < 64; ++i) not_zero |= block[i] ^ (kZeros & 0xff);
+        if (not_zero) {
+          return Status::error(BITNET_E_UNSUPPORTED,
+                               "%s: row %" PRId64 ", column %" PRId64
+                               " begins a block of scale 0 with other codes than 1, which only "
+                               "packed weights can be without",
+                               shown(p.name).text, row, col);
+        }
+      } else if (invalid) {
+        return find_invalid_code(p, row, row + 1);
+      }
+    }
+  }
+  return {};
+}
+
 }  // namespace bitnet

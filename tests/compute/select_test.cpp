@@ -50,6 +50,8 @@ TEST(Select, WhatTheProcessorLacksIsNotOffered) {
   EXPECT_NE(select_ops("baseline"), nullptr);
   EXPECT_EQ(select_ops("avx2") != nullptr, avx2);
   EXPECT_EQ(select_ops("avx512") != nullptr, avx512);
+  EXPECT_EQ(select_ops("avx512vbmi") != nullptr,
+            avx512 && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("gfni"));
   EXPECT_EQ(select_ops("neon"), nullptr);
 #elif defined(__aarch64__)
   // What the kernel writes for people to read.

@@ -175,6 +175,85 @@ TEST(Pack, ACode3IsRefusedWithItsPlaceWhereverItStands) {
   }
 }
 
+// Where a file's rows can be used in place, each code is where Packing::kFileRows looks for it.
+TEST(FileRows, AreTheCodesInTheOrderOfTheActivations) {
+  int tried = 0;
+  for (const Format& format : kFormats) {
+    for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{5, 256}, {17, 768}, {4, 128}}) {
+      if (!can_hold(format, rows, cols)) continue;
+      const Codes codes = test::random_codes(rows, cols, 7);
+      const Encoded e(format, rows, cols, encode(format, codes, cols));
+      const bool expected = format.type == TensorType::kTQ2_0 ||
+                            (format.type == TensorType::kI2_S && format.layout == I2sLayout::k128);
+      ASSERT_EQ(has_file_rows(e.p), expected) << format.name;
+      if (!expected) continue;
+      ++tried;
+      EXPECT_TRUE(check_file_rows(e.p, 0, rows).ok());
+      const TernaryMatrix w = file_rows(e.p);
+      ASSERT_EQ(w.packing, Packing::kFileRows);
+      // Which column is read at each place, in two numbers that fit a byte.
+      std::vector<int8_t> columns(static_cast<size_t>(cols)), low(columns), high(columns);
+      for (size_t c = 0; c < columns.size(); ++c) columns[c] = static_cast<int8_t>(c % 128);
+      permute_for_file_rows(low.data(), columns.data(), cols, file_order(e.p));
+      for (size_t c = 0; c < columns.size(); ++c) columns[c] = static_cast<int8_t>(c / 128);
+      permute_for_file_rows(high.data(), columns.data(), cols, file_order(e.p));
+      const int64_t block_bytes = format.type == TensorType::kTQ2_0 ? 33 : 32;  // with their gap
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t at = 0; at < cols; ++at) {
+          const int64_t block = at / 128;
+          const uint8_t byte = w.tiles[r * w.row_bytes + block / 2 * 2 * block_bytes +
+                                       block % 2 * 32 + at % 128 / 16 * 4 + at % 4];
+          const int64_t column = 128 * high[static_cast<size_t>(at)] + low[static_cast<size_t>(at)];
+          ASSERT_EQ(byte >> (at % 16 / 4 * 2) & 3, codes[static_cast<size_t>(r * cols + column)])
+              << format.name << " row " << r << " at " << at;
+        }
+      }
+    }
+  }
+  EXPECT_EQ(tried, 5);
+}
+
+TEST(FileRows, WithoutWholeBlocksAreNotOffered) {
+  const Codes codes = test::random_codes(2, 192, 1);
+  const Encoded e(kFormats[0], 2, 192, encode(kFormats[0], codes, 192));
+  EXPECT_FALSE(has_file_rows(e.p));
+}
+
+TEST(FileRows, ACode3IsRefusedAsPackingRefusesIt) {
+  for (const Format& format : {kFormats[0], kFormats[4]}) {
+    const int64_t rows = 20, cols = 512;
+    const Codes codes = test::random_codes(rows, cols, 3);
+    for (size_t at = 0; at < codes.size(); at += at % 2 ? 60 : 71) {
+      Codes bad = codes;
+      bad[at] = 3;
+      const Encoded e(format, rows, cols, encode(format, bad, cols));
+      ByteVector tiles(static_cast<size_t>(packed_bytes(Packing::kTwoBit, rows, cols)));
+      ASSERT_STREQ(check_file_rows(e.p, 0, rows).text(),
+                   pack_tiles(e.p, 0, rows, tiles.data()).text())
+          << format.name << " " << at;
+      const auto row = static_cast<int64_t>(at) / cols;
+      ASSERT_TRUE(check_file_rows(e.p, 0, row).ok());
+      ASSERT_TRUE(check_file_rows(e.p, row + 1, rows).ok());
+    }
+  }
+}
+
+TEST(FileRows, ABlockOfScaleZeroMustHaveTheCodesItMeans) {
+  ByteVector data = encode(kFormats[4], Codes(3 * 512, 1), 512);
+  test::set_tq_scale(data, 66, 3, 0x8000);
+  const Encoded zeros(kFormats[4], 3, 512, data);
+  EXPECT_TRUE(check_file_rows(zeros.p, 0, 3).ok());
+  for (const uint8_t byte : {uint8_t{0x54}, uint8_t{0xff}}) {
+    data[3 * 66 + 17] = byte;
+    const Encoded e(kFormats[4], 3, 512, data);
+    const Status status = check_file_rows(e.p, 0, 3);
+    EXPECT_EQ(status.code(), BITNET_E_UNSUPPORTED);
+    EXPECT_NE(std::string(status.text()).find("row 1, column 256"), std::string::npos)
+        << status.text();
+    EXPECT_TRUE(check_file_rows(e.p, 2, 3).ok());
+  }
+}
+
 // All 256 bytes at every position of a TQ1_0 block hold trits, whatever an encoder would write.
 TEST(Pack, EveryByteOfTq1IsFiveTrits) {
   ByteVector block(54);

@@ -48,6 +48,11 @@ inline void prefetch_far(const uint8_t* p, int64_t ahead) noexcept {
   const uintptr_t address = reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(ahead);
   __builtin_prefetch(reinterpret_cast<const void*>(address), 0, 2);
 }
+// And into the first.
+inline void prefetch_near(const uint8_t* p, int64_t ahead) noexcept {
+  const uintptr_t address = reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(ahead);
+  __builtin_prefetch(reinterpret_cast<const void*>(address), 0, 3);
+}
 
 // exp of the contract, step by step contract_exp() of compute/reference/math.h.
 inline Lanes exp(Lanes exponent) noexcept {

@@ -10,5 +10,6 @@ extern const Ops kBaselineOps;
 extern const Ops kAvx2Ops;
 extern const Ops kAvxVnniOps;
 extern const Ops kAvx512Ops;
+extern const Ops kAvx512VbmiOps;
 
 }  // namespace bitnet

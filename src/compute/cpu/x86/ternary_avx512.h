@@ -1,0 +1,564 @@
+// The ternary product with AVX-512, and measuring the machine: shared by the tables that have it,
+// compiled for each; the newer one has VBMI and GFNI.
+//
+// Few tokens multiply codes where they lie in their bytes; the weights are read once, from memory.
+// Many tokens first bring two tiles to one byte a weight (the panel, in the second-level cache),
+// then nothing but products is left to do.
+#pragma once
+
+#include <immintrin.h>
+
+#include "compute/cpu/float_verbs.h"
+#ifndef __AVX512VBMI__
+#include "compute/cpu/x86/base3_avx2.h"
+#endif
+
+// Sums must stay in registers: one function that takes them by reference and is not inlined has
+// them all written to memory in every turn of a loop.
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
+namespace bitnet {
+namespace {
+
+inline __m512i broadcast_four(const int8_t* q) noexcept {
+  int32_t four;
+  std::memcpy(&four, q, sizeof four);
+  return _mm512_set1_epi32(four);
+}
+
+inline void store_rows(float* y, __mmask16 rows, __m512i codes_sum, int32_t q_sum,
+                       float factor) noexcept {
+  const __m512i sum = _mm512_sub_epi32(codes_sum, _mm512_set1_epi32(q_sum));
+  _mm512_mask_storeu_ps(y, rows, _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(factor)));
+}
+
+// ---- Other packings to two bits -----------------------------------------------------------------
+
+#ifdef __AVX512VBMI__
+
+// Tables by the upper six bits of a byte of base 3 (ternary_unpack.h), and by its rest below 28.
+struct Base3Tables {
+  alignas(64) uint8_t below[64];        // what the two upper digits stand for
+  alignas(64) uint8_t fourth[64];       // the fourth digit, in plane 3
+  alignas(64) uint8_t fifth[4][64];     // the fifth digit, in plane k
+  alignas(64) uint8_t first_three[64];  // three digits, in planes 0 to 2
+};
+constexpr Base3Tables make_base3_tables() noexcept {
+  Base3Tables t{};
+  for (int i = 0; i < 64; ++i) {
+    const int fifth = 4 * i / kFifthStep, fourth = 4 * i % kFifthStep / kFourthStep;
+    t.below[i] = static_cast<uint8_t>(kFifthStep * fifth + kFourthStep * fourth);
+    t.fourth[i] = static_cast<uint8_t>(fourth << 6);
+    for (int k = 0; k < 4; ++k) t.fifth[k][i] = static_cast<uint8_t>(fifth << 2 * k);
+    t.first_three[i] = static_cast<uint8_t>(i % 3 | i / 3 % 3 << 2 | i / 9 % 3 << 4);
+  }
+  return t;
+}
+constexpr Base3Tables kBase3Tables = make_base3_tables();
+
+struct Base3Vector {
+  __m512i bytes, upper;  // of `upper` only six bits of a byte are looked at
+
+  ALWAYS_INLINE explicit Base3Vector(const uint8_t* from) noexcept
+      : bytes(_mm512_load_si512(from)), upper(_mm512_srli_epi16(bytes, 2)) {}
+
+  ALWAYS_INLINE __m512i looked_up(const uint8_t (&table)[64]) const noexcept {
+    return _mm512_permutexvar_epi8(upper, _mm512_load_si512(table));
+  }
+  ALWAYS_INLINE __m512i first_three() const noexcept {
+    const __m512i rest = _mm512_sub_epi8(bytes, looked_up(kBase3Tables.below));
+    return _mm512_permutexvar_epi8(rest, _mm512_load_si512(kBase3Tables.first_three));
+  }
+};
+
+// Four vectors of base 3 to five groups.
+inline void expand_set(uint8_t* groups, const uint8_t* vectors) noexcept {
+  __m512i fifth_group = _mm512_setzero_si512();
+#pragma GCC unroll 4
+  for (int k = 0; k < 4; ++k) {
+    const Base3Vector v(vectors + kGroupBytes * k);
+    _mm512_store_si512(groups + kGroupBytes * k,
+                       _mm512_or_si512(v.first_three(), v.looked_up(kBase3Tables.fourth)));
+    fifth_group = _mm512_or_si512(fifth_group, v.looked_up(kBase3Tables.fifth[k]));
+  }
+  _mm512_store_si512(groups + kGroupBytes * 4, fifth_group);
+}
+
+#endif
+
+// A block of 16 rows as 8 groups in registers: 16 x 8 words of four bytes, transposed.
+struct EightGroups {
+  __m512i group[8];
+
+  ALWAYS_INLINE EightGroups(const FileTile& rows, int64_t offset) noexcept {
+    const auto words_of = [&](int r) {
+      return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows.row[r] + offset));
+    };
+    // Rows r, r + 4, r + 8, r + 12 end up in the four quarters of a register; their words 0..3 are
+    // in a[r], 4..7 in b[r].
+    __m512i a[4], b[4];
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; ++r) {
+      const __m512i low =
+          _mm512_inserti64x4(_mm512_castsi256_si512(words_of(r)), words_of(r + 4), 1);
+      const __m512i high =
+          _mm512_inserti64x4(_mm512_castsi256_si512(words_of(r + 8)), words_of(r + 12), 1);
+      a[r] = _mm512_shuffle_i64x2(low, high, 0x88);
+      b[r] = _mm512_shuffle_i64x2(low, high, 0xdd);
+    }
+    transpose(group, a);
+    transpose(group + 4, b);
+  }
+  ALWAYS_INLINE static void transpose(__m512i* to, const __m512i (&v)[4]) noexcept {
+    const __m512i v01l = _mm512_unpacklo_epi32(v[0], v[1]);
+    const __m512i v01h = _mm512_unpackhi_epi32(v[0], v[1]);
+    const __m512i v23l = _mm512_unpacklo_epi32(v[2], v[3]);
+    const __m512i v23h = _mm512_unpackhi_epi32(v[2], v[3]);
+    to[0] = _mm512_unpacklo_epi64(v01l, v23l);
+    to[1] = _mm512_unpackhi_epi64(v01l, v23l);
+    to[2] = _mm512_unpacklo_epi64(v01h, v23h);
+    to[3] = _mm512_unpackhi_epi64(v01h, v23h);
+  }
+};
+
+inline void gather_block(uint8_t* groups, const FileTile& rows, int64_t offset) noexcept {
+  const EightGroups eight(rows, offset);
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) _mm512_store_si512(groups + kGroupBytes * i, eight.group[i]);
+}
+
+// ---- Few tokens ---------------------------------------------------------------------------------
+
+// int32 sums of 16 rows with N tokens. A chain of named members and not an array: gcc keeps these
+// in registers, an array's elements it also writes back in every turn of the loop.
+template <int N>
+struct RowSums {
+  __m512i first = _mm512_setzero_si512();
+  RowSums<N - 1> others;
+
+  // codes: 4 columns of 16 rows; q: the activations of those columns, tokens `stride` apart.
+  ALWAYS_INLINE void add(__m512i codes, const int8_t* q, int64_t stride) noexcept {
+    first = _mm512_dpbusd_epi32(first, codes, broadcast_four(q));
+    others.add(codes, q + stride, stride);
+  }
+};
+template <>
+struct RowSums<0> {
+  void add(__m512i, const int8_t*, int64_t) noexcept {}
+};
+
+// Deferred shift (performance.md C2): a plane's codes stay where they lie in the byte, 4^p too
+// large, so that taking a plane out costs one AND; the sums are shifted once at the end, exactly,
+// since all of a plane's products are multiples of 4^p. The top plane has a quarter of the columns,
+// and its products are at most 128 * 128.
+static_assert(kMaxTernaryCols / 4 * 128 * 128 <= INT32_MAX);
+template <int N>
+struct TileSums {
+  RowSums<N> plane0, plane1, plane2, plane3;
+
+  // 16 rows x 16 columns.
+  ALWAYS_INLINE void add_group(__m512i codes, const int8_t* q, int64_t stride) noexcept {
+    plane0.add(_mm512_and_si512(codes, _mm512_set1_epi8(0x03)), q, stride);
+    plane1.add(_mm512_and_si512(codes, _mm512_set1_epi8(0x0c)), q + 4, stride);
+    plane2.add(_mm512_and_si512(codes, _mm512_set1_epi8(0x30)), q + 8, stride);
+    plane3.add(_mm512_and_si512(codes, _mm512_set1_epi8(-0x40)), q + 12, stride);
+  }
+};
+
+inline __m512i joined_planes(__m512i p0, __m512i p1, __m512i p2, __m512i p3) noexcept {
+  return _mm512_add_epi32(_mm512_add_epi32(p0, _mm512_srai_epi32(p1, 2)),
+                          _mm512_add_epi32(_mm512_srai_epi32(p2, 4), _mm512_srai_epi32(p3, 6)));
+}
+
+// Rows of one tile for N tokens, from the sums of their planes.
+template <int N>
+ALWAYS_INLINE void store_tokens(float* y, int64_t y_stride, __mmask16 rows, const RowSums<N>& p0,
+                                const RowSums<N>& p1, const RowSums<N>& p2, const RowSums<N>& p3,
+                                float scale, const QuantizedRows& x, int64_t token) noexcept {
+  if constexpr (N > 0) {
+    store_rows(y, rows, joined_planes(p0.first, p1.first, p2.first, p3.first), x.sum[token],
+               scale / x.scale[token]);
+    store_tokens(y + y_stride, y_stride, rows, p0.others, p1.others, p2.others, p3.others, scale, x,
+                 token + 1);
+  }
+}
+
+// Sums of one tile with one token: two groups under way, or the sums would wait for each other.
+struct OneToken {
+  TileSums<1> even, odd;
+
+  void add_two_groups(__m512i first, __m512i second, const int8_t* q) noexcept {
+    even.add_group(first, q, 0);
+    odd.add_group(second, q + kGroupCols, 0);
+  }
+  void store(float* y, __mmask16 rows, float scale, const QuantizedRows& x,
+             int64_t token) const noexcept {
+    const auto both = [](const RowSums<1>& a, const RowSums<1>& b) {
+      return _mm512_add_epi32(a.first, b.first);
+    };
+    store_rows(y, rows,
+               joined_planes(both(even.plane0, odd.plane0), both(even.plane1, odd.plane1),
+                             both(even.plane2, odd.plane2), both(even.plane3, odd.plane3)),
+               x.sum[token], scale / x.scale[token]);
+  }
+};
+
+// A tile in two bits. Where it was brought to two bits, `stream` is where it came from: the lines
+// behind that are the ones to ask for.
+struct Tile {
+  const uint8_t *groups, *stream;
+  int64_t count;  // of groups; a multiple of 4, as columns are padded to 64
+  __mmask16 rows;
+};
+
+inline void tile_one(float* y, const Tile& tile, float scale, const QuantizedRows& x,
+                     int64_t token) noexcept {
+  const int8_t* q = x.q + token * x.stride;
+  OneToken sums;
+  for (int64_t g = 0; g < tile.count; g += 2) {
+    prefetch_line(tile.stream + kGroupBytes * g);
+    prefetch_line(tile.stream + kGroupBytes * g + 64);
+    const uint8_t* groups = tile.groups + kGroupBytes * g;
+    sums.add_two_groups(_mm512_load_si512(groups), _mm512_load_si512(groups + kGroupBytes),
+                        q + kGroupCols * g);
+  }
+  sums.store(y, tile.rows, scale, x, token);
+}
+
+// The same from the rows of a file. While one tile is read all over, the next is asked for line by
+// line.
+inline void tile_one_rows(float* y, const TernaryMatrix& w, int64_t t, __mmask16 rows,
+                          const QuantizedRows& x, int64_t token) noexcept {
+  const FileTile file(w, t);
+  const int64_t next_tile = kTileRows * w.row_bytes;
+  const uint8_t* stream = tile_stream(w, t);
+  const int8_t* q = x.q + token * x.stride;
+  OneToken sums;
+  for (int64_t block = 0; block < w.cols / kFileBlockCols; ++block) {
+    for (int64_t i = 0; i < 8; ++i) {
+      prefetch_far(stream + 64 * (8 * block + i), next_tile + 8192);
+      prefetch_near(stream + 64 * (8 * block + i), next_tile);
+    }
+    const EightGroups eight(file, file_block_offset(w, block));
+#pragma GCC unroll 4
+    for (int i = 0; i < 8; i += 2) {
+      sums.add_two_groups(eight.group[i], eight.group[i + 1], q + kGroupCols * i);
+    }
+    q += kFileBlockCols;
+  }
+  sums.store(y, rows, w.scale, x, token);
+}
+
+#ifdef __AVX512VBMI__
+// The same from base 3, in registers: its first three digits as planes of a group, the others,
+// which need no shift, by a table of their own.
+inline void tile_one_base3(float* y, const TernaryMatrix& w, int64_t t, __mmask16 rows,
+                           const QuantizedRows& x, int64_t token) noexcept {
+  const uint8_t* vectors = tile_stream(w, t);
+  int64_t count = padded_cols(w.cols) / kGroupCols;
+  const int8_t* q = x.q + token * x.stride;
+  OneToken sums;
+  RowSums<1> fourth, fifth;
+  for (; count >= 5; count -= 5) {
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) {
+      prefetch_line(vectors + kGroupBytes * k);
+      const Base3Vector v(vectors + kGroupBytes * k);
+      const __m512i digits = v.first_three();
+      TileSums<1>& planes = k % 2 ? sums.odd : sums.even;
+      const int8_t* columns = q + kGroupCols * k;
+      planes.plane0.add(_mm512_and_si512(digits, _mm512_set1_epi8(0x03)), columns, 0);
+      planes.plane1.add(_mm512_and_si512(digits, _mm512_set1_epi8(0x0c)), columns + 4, 0);
+      planes.plane2.add(_mm512_and_si512(digits, _mm512_set1_epi8(0x30)), columns + 8, 0);
+      fourth.add(v.looked_up(kBase3Tables.fourth), columns + 12, 0);
+      fifth.add(v.looked_up(kBase3Tables.fifth[0]), q + 4 * kGroupCols + 4 * k, 0);
+    }
+    vectors += 4 * kGroupBytes;
+    q += 5 * kGroupCols;
+  }
+  // The fourth digits lie in plane 3, the fifth in plane 0.
+  sums.even.plane3.first = _mm512_add_epi32(sums.even.plane3.first, fourth.first);
+  sums.even.plane0.first = _mm512_add_epi32(sums.even.plane0.first, fifth.first);
+  for (; count > 0; --count) {
+    prefetch_line(vectors);
+    sums.odd.add_group(_mm512_load_si512(vectors), q, 0);
+    vectors += kGroupBytes;
+    q += kGroupCols;
+  }
+  sums.store(y, rows, w.scale, x, token);
+}
+#endif
+
+// One tile with N tokens; every load and AND of the weights serves them all.
+template <int N>
+inline void tile_several(float* y, int64_t y_stride, const Tile& tile, float scale,
+                         const QuantizedRows& x, int64_t token) noexcept {
+  const int8_t* q = x.q + token * x.stride;
+  const int64_t stride = x.stride;
+  TileSums<N> sums;
+  for (int64_t g = 0; g < tile.count; ++g) {
+    prefetch_line(tile.stream + kGroupBytes * g);
+    sums.add_group(_mm512_load_si512(tile.groups + kGroupBytes * g), q + kGroupCols * g, stride);
+  }
+  store_tokens(y, y_stride, tile.rows, sums.plane0, sums.plane1, sums.plane2, sums.plane3, scale, x,
+               token);
+}
+
+// 6 tokens x 4 planes are 24 of the 32 registers.
+constexpr int64_t kFewTokens = 6;
+
+inline void few_tokens(float* y, int64_t y_stride, const Tile& tile, float scale,
+                       const QuantizedRows& x, int64_t token, int64_t n) noexcept {
+  switch (n) {
+    case 1:
+      return tile_one(y, tile, scale, x, token);
+    case 2:
+      return tile_several<2>(y, y_stride, tile, scale, x, token);
+    case 3:
+      return tile_several<3>(y, y_stride, tile, scale, x, token);
+    case 4:
+      return tile_several<4>(y, y_stride, tile, scale, x, token);
+    case 5:
+      return tile_several<5>(y, y_stride, tile, scale, x, token);
+    default:
+      return tile_several<6>(y, y_stride, tile, scale, x, token);
+  }
+}
+
+// ---- Many tokens --------------------------------------------------------------------------------
+
+// Plane P of a group as bytes 0, 1, 2.
+template <int P>
+inline __m512i plane(__m512i codes) noexcept {
+  const __m512i mask = _mm512_set1_epi8(0x03);
+  if constexpr (P == 0) return _mm512_and_si512(codes, mask);
+#ifdef __GFNI__
+  // The rows of a bit matrix, last one first: bit 0 of a byte is its bit 2P, bit 1 its bit 2P + 1.
+  constexpr uint64_t kRows = uint64_t{1 << 2 * P} << 56 | uint64_t{2 << 2 * P} << 48;
+  return _mm512_gf2p8affine_epi64_epi8(codes, _mm512_set1_epi64(static_cast<int64_t>(kRows)), 0);
+#else
+  return _mm512_and_si512(_mm512_srli_epi16(codes, 2 * P), mask);
+#endif
+}
+
+// Sums of 32 rows with N tokens, in members by name for the reason RowSums has.
+static_assert(kMaxTernaryCols * 2 * 128 <= INT32_MAX);
+template <int N>
+struct PairSums {
+  __m512i upper = _mm512_setzero_si512(), lower = _mm512_setzero_si512();
+  PairSums<N - 1> others;
+
+  // Codes of 4 columns of the upper and the lower tile. q0, q1, q2: tokens that many fours ahead;
+  // three bases and small multiples of the stride are addresses without arithmetic.
+  ALWAYS_INLINE void add(__m512i upper_codes, __m512i lower_codes, const int8_t* q0,
+                         const int8_t* q1, const int8_t* q2, int64_t stride) noexcept {
+    const __m512i four = broadcast_four(q0);
+    upper = _mm512_dpbusd_epi32(upper, upper_codes, four);
+    lower = _mm512_dpbusd_epi32(lower, lower_codes, four);
+    if constexpr (N % 4 == 1) {
+      others.add(upper_codes, lower_codes, q1, q2, q2, stride);
+    } else {
+      others.add(upper_codes, lower_codes, q0 + stride, q1, q2, stride);
+    }
+  }
+};
+template <>
+struct PairSums<0> {
+  void add(__m512i, __m512i, const int8_t*, const int8_t*, const int8_t*, int64_t) noexcept {}
+};
+
+template <int N>
+ALWAYS_INLINE void store_pair(float* y, int64_t y_stride, __mmask16 upper_rows,
+                              __mmask16 lower_rows, const PairSums<N>& sums, float scale,
+                              const QuantizedRows& x, int64_t token) noexcept {
+  if constexpr (N > 0) {
+    const float factor = scale / x.scale[token];
+    store_rows(y, upper_rows, sums.upper, x.sum[token], factor);
+    store_rows(y + kTileRows, lower_rows, sums.lower, x.sum[token], factor);
+    store_pair(y + y_stride, y_stride, upper_rows, lower_rows, sums.others, scale, x, token + 1);
+  }
+}
+
+// 12 tokens x 2 tiles are 24 of the 32 registers.
+constexpr int64_t kPairTokens = 12;
+constexpr int64_t kPanelStep = 2 * kGroupBytes;  // 4 columns of 32 rows, a byte each
+
+// Plane P of both tiles, out of their groups and into the panel, or out of the panel.
+template <int P, bool kFirst, int N>
+ALWAYS_INLINE void add_plane(PairSums<N>& sums, __m512i upper_group, __m512i lower_group,
+                             uint8_t* panel, const int8_t* q0, const int8_t* q1, const int8_t* q2,
+                             int64_t stride) noexcept {
+  uint8_t* step = panel + kPanelStep * P;
+  if constexpr (kFirst) {
+    upper_group = plane<P>(upper_group);
+    lower_group = plane<P>(lower_group);
+    _mm512_store_si512(step, upper_group);
+    _mm512_store_si512(step + kGroupBytes, lower_group);
+  } else {
+    upper_group = _mm512_load_si512(step);
+    lower_group = _mm512_load_si512(step + kGroupBytes);
+  }
+  sums.add(upper_group, lower_group, q0 + 4 * P, q1 + 4 * P, q2 + 4 * P, stride);
+}
+
+// Two tiles with N tokens. The first tokens to come fill the panel, the others read it.
+template <int N, bool kFirst>
+void pair_part(float* y, int64_t y_stride, const Tile& upper, const Tile& lower, uint8_t* panel,
+               float scale, const QuantizedRows& x, int64_t token) noexcept {
+  const int64_t stride = x.stride;
+  const int8_t* q0 = x.q + token * stride;  // of the first N % 4 tokens, or 4
+  const int8_t* q1 = q0 + (N > 4 ? (N - 1) % 4 + 1 : 0) * stride;
+  const int8_t* q2 = q1 + (N > 8 ? 4 : 0) * stride;
+  PairSums<N> sums;
+  for (int64_t g = 0; g < upper.count; ++g) {
+    __m512i upper_group = _mm512_setzero_si512(), lower_group = upper_group;
+    if constexpr (kFirst) {
+      prefetch_line(upper.stream + 2 * kGroupBytes * g);
+      prefetch_line(upper.stream + 2 * kGroupBytes * g + 64);
+      upper_group = _mm512_load_si512(upper.groups + kGroupBytes * g);
+      lower_group = _mm512_load_si512(lower.groups + kGroupBytes * g);
+    }
+    add_plane<0, kFirst>(sums, upper_group, lower_group, panel, q0, q1, q2, stride);
+    add_plane<1, kFirst>(sums, upper_group, lower_group, panel, q0, q1, q2, stride);
+    add_plane<2, kFirst>(sums, upper_group, lower_group, panel, q0, q1, q2, stride);
+    add_plane<3, kFirst>(sums, upper_group, lower_group, panel, q0, q1, q2, stride);
+    panel += 4 * kPanelStep;
+    q0 += kGroupCols;
+    q1 += kGroupCols;
+    q2 += kGroupCols;
+  }
+  store_pair(y, y_stride, upper.rows, lower.rows, sums, scale, x, token);
+}
+
+// More than kFewTokens in parts of nearly equal size: at least this, at most kPairTokens.
+constexpr int64_t kSmallestPart = (kPairTokens + 1) / 2;
+static_assert(kSmallestPart <= kFewTokens + 1);
+
+template <int N, bool kFirst>
+inline void pair_of(int64_t n, float* y, int64_t y_stride, const Tile& upper, const Tile& lower,
+                    uint8_t* panel, float scale, const QuantizedRows& x, int64_t token) noexcept {
+  if constexpr (N > kSmallestPart) {
+    if (n < N) {
+      return pair_of<N - 1, kFirst>(n, y, y_stride, upper, lower, panel, scale, x, token);
+    }
+  }
+  pair_part<N, kFirst>(y, y_stride, upper, lower, panel, scale, x, token);
+}
+
+inline void many_tokens(float* y, int64_t y_stride, const Tile& upper, const Tile& lower,
+                        uint8_t* panel, float scale, const QuantizedRows& x,
+                        int64_t tokens) noexcept {
+  const int64_t parts = (tokens + kPairTokens - 1) / kPairTokens;
+  int64_t end = tokens / parts;
+  pair_of<kPairTokens, true>(end, y, y_stride, upper, lower, panel, scale, x, 0);
+  for (int64_t part = 1; part < parts; ++part) {
+    const int64_t t = end;
+    end = tokens * (part + 1) / parts;
+    pair_of<kPairTokens, false>(end - t, y + t * y_stride, y_stride, upper, lower, panel, scale, x,
+                                t);
+  }
+}
+
+// ---- All of them --------------------------------------------------------------------------------
+
+inline Tile tile_of_row(const TernaryMatrix& w, int64_t row, int64_t last_row,
+                        uint8_t* scratch) noexcept {
+  const int64_t t = row / kTileRows;
+  return {two_bit_tile(w, t, scratch, expand_set, gather_block), tile_stream(w, t),
+          padded_cols(w.cols) / kGroupCols, first_lanes(at_most(last_row - row, kTileRows))};
+}
+
+// One token without bringing the tile to two bits first, where there is a body for that.
+inline bool one_from_its_packing(float* y, const TernaryMatrix& w, int64_t row, int64_t last_row,
+                                 const QuantizedRows& x) noexcept {
+  const __mmask16 rows = first_lanes(at_most(last_row - row, kTileRows));
+  if (w.packing == Packing::kFileRows) {
+    tile_one_rows(y, w, row / kTileRows, rows, x, 0);
+    return true;
+  }
+#ifdef __AVX512VBMI__
+  if (w.packing == Packing::kBase3) {
+    tile_one_base3(y, w, row / kTileRows, rows, x, 0);
+    return true;
+  }
+#endif
+  return false;
+}
+
+void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t first_row,
+                    int64_t last_row, const QuantizedRows& x, int64_t tokens,
+                    uint8_t* scratch) noexcept {
+  const int64_t two_bit_bytes = tile_bytes(Packing::kTwoBit, w.cols);
+  int64_t r = first_row;
+  if (tokens > kFewTokens) {
+    for (; r + kTileRows < last_row; r += 2 * kTileRows) {
+      const Tile upper = tile_of_row(w, r, last_row, scratch);
+      const Tile lower = tile_of_row(w, r + kTileRows, last_row, scratch + two_bit_bytes);
+      many_tokens(y + r, y_stride, upper, lower, scratch + 2 * two_bit_bytes, w.scale, x, tokens);
+    }
+  }
+  const int64_t parts = (tokens + kFewTokens - 1) / kFewTokens;  // of nearly equal size
+  for (; r < last_row; r += kTileRows) {
+    if (tokens == 1 && one_from_its_packing(y + r, w, r, last_row, x)) continue;
+    const Tile tile = tile_of_row(w, r, last_row, scratch);
+    for (int64_t part = 0; part < parts; ++part) {
+      const int64_t t = tokens * part / parts, n = tokens * (part + 1) / parts - t;
+      few_tokens(y + t * y_stride + r, y_stride, tile, w.scale, x, t, n);
+    }
+  }
+}
+
+// ---- Measuring the machine ----------------------------------------------------------------------
+
+uint64_t read_stream(const uint8_t* data, int64_t bytes) noexcept {
+  __m512i sums[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(),
+                     _mm512_setzero_si512()};
+  int64_t i = 0;
+  for (; i + 256 <= bytes; i += 256) {
+    for (int s = 0; s < 4; ++s) {
+      prefetch_line(data + i + 64 * s);
+      sums[s] = _mm512_add_epi64(sums[s], _mm512_loadu_si512(data + i + 64 * s));
+    }
+  }
+  uint64_t words[8];
+  _mm512_storeu_si512(words, _mm512_add_epi64(_mm512_add_epi64(sums[0], sums[1]),
+                                              _mm512_add_epi64(sums[2], sums[3])));
+  uint64_t sum = sum_words(data + i, bytes - i);
+  for (uint64_t word : words) sum += word;
+  return sum;
+}
+
+uint64_t int8_multiply_adds(uint64_t count) noexcept {
+  constexpr uint64_t kStep = 2 * 24 * 64;  // chains hide the latency of 5 at two a cycle
+  const __m512i a = _mm512_set1_epi8(1), b = _mm512_set1_epi8(-1);
+  uint64_t done = 0;
+  for (; done < count; done += kStep) {
+    // Sums nobody needs, in registers of the assembler's choice: nothing to optimize away.
+    asm volatile(
+        "vpdpbusd %1, %0, %%zmm8\n vpdpbusd %1, %0, %%zmm9\n vpdpbusd %1, %0, %%zmm10\n"
+        "vpdpbusd %1, %0, %%zmm11\n vpdpbusd %1, %0, %%zmm12\n vpdpbusd %1, %0, %%zmm13\n"
+        "vpdpbusd %1, %0, %%zmm14\n vpdpbusd %1, %0, %%zmm15\n vpdpbusd %1, %0, %%zmm16\n"
+        "vpdpbusd %1, %0, %%zmm17\n vpdpbusd %1, %0, %%zmm18\n vpdpbusd %1, %0, %%zmm19\n"
+        "vpdpbusd %1, %0, %%zmm20\n vpdpbusd %1, %0, %%zmm21\n vpdpbusd %1, %0, %%zmm22\n"
+        "vpdpbusd %1, %0, %%zmm23\n vpdpbusd %1, %0, %%zmm24\n vpdpbusd %1, %0, %%zmm25\n"
+        "vpdpbusd %1, %0, %%zmm26\n vpdpbusd %1, %0, %%zmm27\n vpdpbusd %1, %0, %%zmm28\n"
+        "vpdpbusd %1, %0, %%zmm29\n vpdpbusd %1, %0, %%zmm30\n vpdpbusd %1, %0, %%zmm31\n"
+        "vpdpbusd %1, %0, %%zmm8\n vpdpbusd %1, %0, %%zmm9\n vpdpbusd %1, %0, %%zmm10\n"
+        "vpdpbusd %1, %0, %%zmm11\n vpdpbusd %1, %0, %%zmm12\n vpdpbusd %1, %0, %%zmm13\n"
+        "vpdpbusd %1, %0, %%zmm14\n vpdpbusd %1, %0, %%zmm15\n vpdpbusd %1, %0, %%zmm16\n"
+        "vpdpbusd %1, %0, %%zmm17\n vpdpbusd %1, %0, %%zmm18\n vpdpbusd %1, %0, %%zmm19\n"
+        "vpdpbusd %1, %0, %%zmm20\n vpdpbusd %1, %0, %%zmm21\n vpdpbusd %1, %0, %%zmm22\n"
+        "vpdpbusd %1, %0, %%zmm23\n vpdpbusd %1, %0, %%zmm24\n vpdpbusd %1, %0, %%zmm25\n"
+        "vpdpbusd %1, %0, %%zmm26\n vpdpbusd %1, %0, %%zmm27\n vpdpbusd %1, %0, %%zmm28\n"
+        "vpdpbusd %1, %0, %%zmm29\n vpdpbusd %1, %0, %%zmm30\n vpdpbusd %1, %0, %%zmm31\n"
+        :
+        : "x"(a), "x"(b)
+        : "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17",
+          "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27",
+          "xmm28", "xmm29", "xmm30", "xmm31");
+  }
+  return done;
+}
+
+}  // namespace
+}  // namespace bitnet
