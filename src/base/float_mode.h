@@ -29,15 +29,17 @@ class PlainFloatMode {
     _mm_setcsr(mode);
   }
 #elif defined(__aarch64__)
-  using Mode = uint64_t;  // FPCR
-  static constexpr Mode kPlain = 0;
+  struct Mode {
+    uint64_t control, flags;  // FPCR, FPSR
+  };
+  static constexpr Mode kPlain = {0, 0};
   static Mode read() noexcept {
     Mode mode;
-    asm volatile("mrs %0, fpcr" : "=r"(mode));
+    asm volatile("mrs %0, fpcr\n mrs %1, fpsr" : "=r"(mode.control), "=r"(mode.flags));
     return mode;
   }
   static void write(Mode mode) noexcept {
-    asm volatile("msr fpcr, %0" : : "r"(mode) : "memory");
+    asm volatile("msr fpcr, %0\n msr fpsr, %1" : : "r"(mode.control), "r"(mode.flags) : "memory");
   }
 #else
   using Mode = uint32_t;

@@ -168,7 +168,8 @@ static constexpr int64_t key_place(int64_t j, int64_t i, int64_t head_dim) noexc
 }
 
 struct Ops {
-  const char* name;  // "reference", "baseline", "avx2", "avxvnni", "avx512", "avx512vbmi"
+  // "reference"; "baseline", "avx2", "avxvnni", "avx512", "avx512vbmi"; "neon", "dotprod", "i8mm"
+  const char* name;
 
   // y = x * (1 / sqrt(dot(x,x)/n + eps)) * gamma, as: r = 1.0f / sqrtf(sum / float(n) + eps);
   // y[i] = (x[i] * r) * gamma[i].  y may be x.

@@ -8,6 +8,12 @@
 #include <cpuid.h>
 
 #include "compute/cpu/x86/tables.h"
+#elif defined(__aarch64__)
+#if defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
+#include "compute/cpu/arm/tables.h"
 #endif
 
 namespace bitnet {
@@ -66,10 +72,53 @@ bool usable(const Ops& table) noexcept {
   return true;
 }
 
+#elif defined(__aarch64__)
+
+struct Processor {
+  bool dotprod, i8mm;
+};
+
+// Bits of the auxiliary vector (the kernel's arch/arm64/include/uapi/asm/hwcap.h; headers of older
+// systems lack the newer ones).
+#if defined(__linux__)
+unsigned long capabilities() noexcept {
+  return getauxval(AT_HWCAP);
+}
+unsigned long more_capabilities() noexcept {
+  return getauxval(AT_HWCAP2);
+}
+#else
+unsigned long capabilities() noexcept {
+  return 0;
+}
+unsigned long more_capabilities() noexcept {
+  return 0;
+}
+#endif
+
+Processor this_processor() noexcept {
+  // What a compiler may use where it is told Armv8.2: CRC32, atomics, rounding multiply-adds.
+  constexpr unsigned long kArmv82 = 1ul << 7 | 1ul << 8 | 1ul << 12;
+  constexpr unsigned long kDotprod = 1ul << 20, kI8mm = 1ul << 13;
+
+  Processor p{};
+  p.dotprod = (capabilities() & (kArmv82 | kDotprod)) == (kArmv82 | kDotprod);
+  p.i8mm = p.dotprod && (more_capabilities() & kI8mm) != 0;
+  return p;
+}
+
+const Ops* const kAllTables[] = {&kNeonOps, &kDotprodOps, &kI8mmOps};
+
+bool usable(const Ops& table) noexcept {
+  const Processor p = this_processor();
+  if (&table == &kDotprodOps) return p.dotprod;
+  if (&table == &kI8mmOps) return p.i8mm;
+  return true;
+}
+
 #endif
 
 // Every list usable_isas() may return: constants, so that nothing has to be built or guarded.
-constexpr const char* kReference[] = {"reference", nullptr};
 #if defined(__x86_64__)
 constexpr const char* kBaseline[] = {"reference", "baseline", nullptr};
 constexpr const char* kAvx2[] = {"reference", "baseline", "avx2", nullptr};
@@ -81,6 +130,12 @@ constexpr const char* kAvxVnniAvx512[] = {"reference", "baseline", "avx2",
                                           "avxvnni",   "avx512",   nullptr};
 constexpr const char* kAll[] = {"reference", "baseline",   "avx2", "avxvnni",
                                 "avx512",    "avx512vbmi", nullptr};
+#elif defined(__aarch64__)
+constexpr const char* kNeon[] = {"reference", "neon", nullptr};
+constexpr const char* kDotprod[] = {"reference", "neon", "dotprod", nullptr};
+constexpr const char* kAll[] = {"reference", "neon", "dotprod", "i8mm", nullptr};
+#else
+constexpr const char* kReference[] = {"reference", nullptr};
 #endif
 
 const char* const* usable_list() noexcept {
@@ -90,8 +145,13 @@ const char* const* usable_list() noexcept {
   if (p.avx512) return p.avx_vnni ? kAvxVnniAvx512 : kAvx512;
   if (p.avx_vnni) return kAvxVnni;
   return p.avx2 ? kAvx2 : kBaseline;
-#endif
+#elif defined(__aarch64__)
+  const Processor p = this_processor();
+  if (p.i8mm) return kAll;
+  return p.dotprod ? kDotprod : kNeon;
+#else
   return kReference;
+#endif
 }
 
 }  // namespace
@@ -99,7 +159,7 @@ const char* const* usable_list() noexcept {
 const Ops* select_ops(const char* isa) noexcept {
   const Ops* best = &reference_ops();
   if (isa && std::strcmp(isa, best->name) == 0) return best;
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(__aarch64__)
   for (const Ops* table : kAllTables) {
     if (!usable(*table)) continue;
     if (isa && std::strcmp(isa, table->name) == 0) return table;

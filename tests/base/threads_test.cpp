@@ -21,7 +21,7 @@
 #include <thread>
 #include <vector>
 
-#include "base/float_mode.h"
+#include "support/host_float_mode.h"
 
 // Stands before the C library's pthread_create, to fail on demand.
 namespace {
@@ -295,21 +295,18 @@ TEST(ThreadPool, LeavesTheProcessSignalsToTheHost) {
   EXPECT_FALSE(blocks_bus);
 }
 
-#if defined(__x86_64__)
 TEST(ThreadPool, ComputesInThePlainFloatModeAndKeepsTheHosts) {
-  constexpr unsigned kFlushAndRoundUp = 0x1f80 | 0x8040 | 0x4000;
-  const unsigned before = _mm_getcsr();
-  _mm_setcsr(kFlushAndRoundUp);
-  unsigned seen[2] = {};
+  const uint64_t before = float_mode();
+  set_float_mode(kHostMode);
+  uint64_t seen[2] = {};
   const auto pool = open_pool(2);
-  pool->run([&](int worker) { seen[worker] = _mm_getcsr(); });
-  const unsigned after = _mm_getcsr();
-  _mm_setcsr(before);
-  EXPECT_EQ(seen[0] & 0xffc0, 0x1f80u);
-  EXPECT_EQ(seen[1] & 0xffc0, 0x1f80u);
-  EXPECT_EQ(after & 0xffc0, kFlushAndRoundUp);
+  pool->run([&](int worker) { seen[worker] = float_mode(); });
+  const uint64_t after = float_mode();
+  set_float_mode(before);
+  EXPECT_EQ(seen[0], kPlainMode);
+  EXPECT_EQ(seen[1], kPlainMode);
+  EXPECT_EQ(after, kHostMode);
 }
-#endif
 
 struct HostThreads {
   int calls = 0;

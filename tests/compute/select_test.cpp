@@ -1,5 +1,7 @@
 // The choice of a table: what the processor can run, by name, and no other.
 
+#include <fstream>
+#include <iterator>
 #include <set>
 
 #include "buffers.h"
@@ -32,7 +34,7 @@ TEST(Select, WithoutANameTheBest) {
 }
 
 TEST(Select, AnUnknownNameIsNullptr) {
-  for (const char* name : {"", "avx", "AVX2", "avx512 ", "neon", "no such processor"}) {
+  for (const char* name : {"", "avx", "AVX2", "avx512 ", "NEON", "no such processor"}) {
     EXPECT_EQ(select_ops(name), nullptr) << name;
   }
 }
@@ -50,6 +52,17 @@ TEST(Select, WhatTheProcessorLacksIsNotOffered) {
   EXPECT_EQ(select_ops("avx512") != nullptr, avx512);
   EXPECT_EQ(select_ops("avx512vbmi") != nullptr,
             avx512 && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("gfni"));
+  EXPECT_EQ(select_ops("neon"), nullptr);
+#elif defined(__aarch64__)
+  // What the kernel writes for people to read.
+  std::ifstream info("/proc/cpuinfo");
+  const std::string text(std::istreambuf_iterator<char>(info), {});
+  const bool described = text.find("\nFeatures") != std::string::npos;
+  EXPECT_NE(select_ops("neon"), nullptr);
+  EXPECT_EQ(select_ops("avx2"), nullptr);
+  if (!described) return;  // under an emulator it is the host's
+  EXPECT_EQ(select_ops("dotprod") != nullptr, text.find(" asimddp") != std::string::npos);
+  EXPECT_EQ(select_ops("i8mm") != nullptr, text.find(" i8mm") != std::string::npos);
 #endif
 }
 

@@ -16,6 +16,8 @@
 #include <thread>
 #include <vector>
 
+#include "support/host_float_mode.h"
+
 namespace {
 
 struct Close {
@@ -276,9 +278,7 @@ TEST_P(Contract, HostsThreadsAndFloatModeChangeNoBit) {
     std::vector<std::thread> threads;
     for (int32_t i = count - 1; i >= 0; --i) {
       threads.emplace_back([=] {
-#if defined(__x86_64__)
-        __builtin_ia32_ldmxcsr(0x1f80 | 0x8040 | 0x6000);  // flush to zero, round towards zero
-#endif
+        set_float_mode(kHostMode);
         task(argument, i);
       });
     }
@@ -287,17 +287,12 @@ TEST_P(Contract, HostsThreadsAndFloatModeChangeNoBit) {
   bitnet_ctx* raw = nullptr;
   ASSERT_EQ(bitnet_ctx_open(model.get(), &options, &raw, nullptr), BITNET_OK);
   const Ctx ctx(raw);
-#if defined(__x86_64__)
-  const unsigned saved = __builtin_ia32_stmxcsr();
-  __builtin_ia32_ldmxcsr(0x1f80 | 0x8040 | 0x2000);
-#endif
+  const uint64_t saved = float_mode();
+  set_float_mode(kHostMode);
   const auto entries = entries_of(tokens, 0, 40);
   const bitnet_status status = bitnet_ctx_decode(ctx.get(), entries.data(), 40, nullptr);
-#if defined(__x86_64__)
-  EXPECT_EQ(__builtin_ia32_stmxcsr() & 0xffc0u, (0x1f80u | 0x8040u | 0x2000u) & 0xffc0u)
-      << "the host's mode was not put back";
-  __builtin_ia32_ldmxcsr(saved);
-#endif
+  EXPECT_EQ(float_mode(), kHostMode) << "the host's mode was not put back";
+  set_float_mode(saved);
   ASSERT_EQ(status, BITNET_OK);
   Rows rows;
   for (size_t i = 0; i < 40; ++i) {

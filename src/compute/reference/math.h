@@ -25,7 +25,7 @@ inline float float_of(uint32_t bits) noexcept {
 // to odd (truncated, lowest bit set if anything was lost), and 53 bits are enough for the second
 // rounding to give what a single one would have (Boldo and Melquiond, 2008).
 inline float fused(float a, float b, float c) noexcept {
-#ifdef __FP_FAST_FMAF
+#if defined(__FP_FAST_FMAF) || defined(__ARM_FEATURE_FMA)  // the latter by clang
   return __builtin_fmaf(a, b, c);
 #else
   const double product = static_cast<double>(a) * static_cast<double>(b), addend = c;
