@@ -78,6 +78,12 @@ int64_t differences(uint32_t seed, int trials, bool broken, float shrink, int64_
     const float width = spread * random.one_of({0.0f, 1e-3f, 0.1f, 0.6f, 3.0f});
     for (int step = 0; step < 5; ++step) {
       Case c = random_case(random, n, spread, width, broken && random.one_in(2), shrink);
+      if (broken && !bias.empty() && random.one_in(3)) {  // a ban must not hide it
+        const size_t at = static_cast<size_t>(bias[random.bits() % bias.size()].token);
+        c.logits[at] = NAN;
+        c.low[at] = -INFINITY;
+        c.high[at] = INFINITY;
+      }
       int32_t expected = -1, found = -1;
       const int64_t count = static_cast<int64_t>(n);
       const Status all = full.value()->pick(c.logits.data(), count, &expected);
