@@ -155,8 +155,12 @@ void ThreadPool::State::wait_until_finished() noexcept {
   caller_parked.store(0);
 }
 
+// Workers next to each other, so that their shares of rows are one stream.
 void ThreadPool::State::call_workers(int thread) noexcept {
-  for (int worker = thread; worker < size; worker += thread_count) task(argument, worker);
+  const Share workers = share_of(size, 1, thread, thread_count);
+  for (int64_t worker = workers.first; worker < workers.last; ++worker) {
+    task(argument, static_cast<int>(worker));
+  }
 }
 
 // Own chunks first, then those of the next threads; how many were done.
