@@ -188,7 +188,7 @@ TEST(Plain, IsALoopOfDecodePickAndAccept) {
     ASSERT_TRUE(other->decode({&entry, 1}).ok());
     if (i + 1 < tokens.size()) continue;
     int32_t token;
-    ASSERT_TRUE(sampler->pick(other->logits(0), options.vocabulary, &token).ok());
+    ASSERT_TRUE(sampler->pick(other->read_out().logits(0), options.vocabulary, &token).ok());
     ASSERT_TRUE(sampler->accept(token).ok());
     tokens.push_back(token);
   }
