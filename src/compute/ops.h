@@ -109,6 +109,41 @@ struct QuantizedRows {
   const int32_t* sum;  // [tokens] sum of q
 };
 
+// A dense matrix [rows][cols] in 8 bits, made to be streamed: weight ~ scale * (code - 128), with a
+// scale per row and block of kScreenBlock columns (forward/screened_head.h says what for).
+//
+//   tile t holds rows 16t..16t+15: the scales, bfloat16 [blocks][16], completed with zeros to a
+//   multiple of 64 bytes; then, block after block, 16 groups of 64 bytes. In group g of a block the
+//   byte at 4*r + b is the code of row 16t + r, column 64*block + 4g + b. Codes are 0..255; padding
+//   rows and columns hold code 128, padding rows scale 0.
+constexpr int64_t kScreenBlock = kColumnPad;
+static constexpr int64_t screen_scale_bytes(int64_t cols) noexcept {
+  return (padded_cols(cols) / kScreenBlock * kTileRows * 2 + 63) / 64 * 64;
+}
+static constexpr int64_t screen_tile_bytes(int64_t cols) noexcept {
+  return screen_scale_bytes(cols) + kTileRows * padded_cols(cols);
+}
+static constexpr int64_t screen_bytes(int64_t rows, int64_t cols) noexcept {
+  return (rows + kTileRows - 1) / kTileRows * screen_tile_bytes(cols);
+}
+struct ScreenMatrix {
+  const uint8_t* tiles;  // 64-byte aligned, screen_bytes(rows, cols)
+  int64_t rows, cols;
+};
+
+// Activations of some tokens as integers x of 16 bits, |x| <= kScreenLargest, zero from cols to
+// padded_cols(cols), in the forms different processors like. Token t starts at t*stride; stride is
+// a multiple of kScreenBlock; the arrays are 64-byte aligned.
+constexpr int32_t kScreenLargest = 127 * 256 + 127;
+struct ScreenInput {
+  const int8_t* high;    // x = 256 * high + low, low in -128..127; so high is in -127..127
+  const int8_t* low;     //
+  const int16_t* pairs;  // x of columns 4g, 4g + 2, 4g + 1, 4g + 3
+  const int32_t* sum;    // [tokens][stride / kScreenBlock] of x in the block
+  const float* scale;    // [tokens]
+  int64_t stride;
+};
+
 // Numbers a dense matrix may be stored as (embedding tables, heads, projections that are not
 // ternary). A stored number becomes a float as formats.md 2.6 says, each product and difference
 // rounded by itself, d and dmin converted to float first: Q8_0 d*q, Q4_0 d*(q-8), Q5_0 d*(q-16),
@@ -159,6 +194,13 @@ struct Ops {
   // t < tokens; each stored number is first converted to float (DenseType).
   void (*dense_matmul)(float* y, int64_t y_stride, const DenseMatrix& w, int64_t first_row,
                        int64_t last_row, const float* x, int64_t x_stride, int64_t tokens) noexcept;
+
+  // y[t*y_stride + r] = x.scale[t] * acc; over the blocks of columns, ascending, from +0:
+  // acc = fma(float(isum), scale of row and block, acc), isum = sum_c (code - 128) * x[t][c] exact
+  // in int32 (64 * 255 * kScreenLargest < 2^31, even before the 128 is taken off); for rows
+  // first_row <= r < last_row (first_row a multiple of kTileRows) and t < tokens.
+  void (*screen_matmul)(float* y, int64_t y_stride, const ScreenMatrix& w, int64_t first_row,
+                        int64_t last_row, const ScreenInput& x, int64_t tokens) noexcept;
 
   // One stored row as floats: y[0..w.cols).
   void (*dense_row)(float* y, const DenseMatrix& w, int64_t row) noexcept;

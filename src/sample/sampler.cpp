@@ -6,7 +6,9 @@
 #include <cstring>
 #include <limits>
 
+#include "base/float4.h"
 #include "base/float_mode.h"
+#include "sample/contest.h"
 #include "sample/exp_log.h"
 #include "sample/gumbel.h"
 
@@ -18,19 +20,6 @@ constexpr int64_t kMostLogits = 1 << 23;  // weights of 2^40 then sum to less th
 constexpr int32_t kMostPenalized = 1 << 20;
 constexpr int32_t kDefaultWindow = 64;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr double kLog2e = 0x1.71547652b82fep+0;
-
-// Four numbers side by side: every processor we know has these registers, and the compilers leave
-// the loops below scalar when they are not told.
-using Float4 = float __attribute__((vector_size(16)));
-using Int4 = int32_t __attribute__((vector_size(16)));
-
-template <class Vector, class T>
-Vector load4(const T* from) noexcept {
-  Vector v;
-  std::memcpy(&v, from, sizeof v);
-  return v;
-}
 
 bool is_finite(float x) noexcept {
   return x - x == 0;
@@ -93,79 +82,6 @@ Status check_bias(std::span<const LogitBias> bias) {
   }
   return {};
 }
-
-// The running winner of a draw (stage 6) and the proof that most tokens cannot replace it.
-//
-// A token with x = l / T and noise g = -log(-log u) beats the score b only if -log u < exp(x - b).
-// Its high word h alone gives 1 - u > c 2^-32 with c = 2^32 - 1 - h, and -log u >= 1 - u. So with
-// X = largest l / T it cannot win, nor tie, where
-//
-//   log2(c) + (X - x) log2(e) > 32 - (b - X) log2(e)
-//
-// can_win() tests that in float with a lower bound of the left side and limit_, an upper bound of
-// the right. X - x is shortened by 1e-5 of itself, which is more than its float rounding (2^-22);
-// limit_ is raised by 1e-3 for the rounding of the other terms, which are below 2^8, and for the
-// double arithmetic of the scores, and by 2^-50 |X| for the rounding of X, x and b themselves.
-class Contest {
- public:
-  Contest(uint64_t seed, uint64_t draw, float temperature, float largest) noexcept
-      : seed_(seed),
-        draw_(draw),
-        temperature_(static_cast<double>(temperature)),
-        largest_(largest),
-        top_(static_cast<double>(largest) / temperature_),
-        scale_(static_cast<float>(
-            std::min(kLog2e / temperature_ * (1 - 1e-5), static_cast<double>(FLT_MAX)))) {}
-
-  int32_t winner() const noexcept { return winner_; }
-
-  // Lower bounds of the left side above. log2(c) >= 1 + log2(c >> 1); of a float m 2^e the bits,
-  // read as a number, are (e + 127 + m - 1) 2^23, and m - 1 <= log2(m) for m in [1, 2].
-  Float4 left_side(Int4 high, Float4 logit) const noexcept {
-    const Float4 half = __builtin_convertvector((~high >> 1) & 0x7fffffff, Float4);
-    const Float4 bits = __builtin_convertvector(std::bit_cast<Int4>(half), Float4);
-    return bits * 0x1p-23f + ((largest_ - logit) * scale_ - 126.0f);
-  }
-  float left_side(uint32_t high, float logit) const noexcept {
-    const float half = static_cast<float>(static_cast<int32_t>(~high >> 1));
-    const float bits = static_cast<float>(std::bit_cast<int32_t>(half));
-    return bits * 0x1p-23f + ((largest_ - logit) * scale_ - 126.0f);
-  }
-  bool can_win(uint32_t high, float logit) const noexcept {
-    return !(left_side(high, logit) > limit_);
-  }
-  // For four tokens in a row.
-  bool none_can_win(const uint32_t* high, const float* logits) const noexcept {
-    const Int4 beyond = left_side(load4<Int4>(high), load4<Float4>(logits)) > Float4{} + limit_;
-    return (beyond[0] & beyond[1] & beyond[2] & beyond[3]) != 0;
-  }
-
-  // Whatever the noise: 1 - u >= 2^-53, as if log2(c) were -21.
-  bool any_can_win(float logit) const noexcept {
-    return !((largest_ - logit) * scale_ - 21.0f > limit_);
-  }
-
-  void enter(int32_t token, float logit) noexcept {
-    const double score =
-        static_cast<double>(logit) / temperature_ + gumbel_noise(seed_, draw_, token);
-    if (winner_ >= 0 && (score < score_ || (score == score_ && token > winner_))) return;
-    winner_ = token;
-    score_ = score;
-    const double magnitude = top_ < 0 ? -top_ : top_;
-    const double limit = 32 - (score_ - top_) * kLog2e + 1e-3 + magnitude * 0x1p-50;
-    limit_ = limit < static_cast<double>(FLT_MAX) ? static_cast<float>(limit) : kInfinity;
-  }
-
- private:
-  uint64_t seed_, draw_;
-  double temperature_;
-  float largest_;
-  double top_;   // X
-  float scale_;  // log2(e) / T, rounded down
-  int32_t winner_ = -1;
-  double score_ = 0;  // b
-  float limit_ = kInfinity;
-};
 
 }  // namespace
 
@@ -425,7 +341,7 @@ Status Sampler::pick(const float* logits, int64_t n, int32_t* token) {
   const double top = static_cast<double>(largest);
   const double floor = options_.min_p > 0 ? top + sample_log(static_cast<double>(options_.min_p))
                                           : -std::numeric_limits<double>::infinity();
-  const bool by_k = options_.top_k > 0 && options_.top_k < n, by_p = options_.top_p < 1;
+  const bool by_k = cuts_by_k(n), by_p = options_.top_p < 1;
   if (!by_k && !by_p) {
     *token = draw_from_all(logits, n, largest, floor);
     return {};

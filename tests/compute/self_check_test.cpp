@@ -47,6 +47,13 @@ TEST(SelfCheck, RefusesATableWithOneWrongVerb) {
   };
   expect_refused(o, "ternary_matmul");
   o = good();
+  o.screen_matmul = [](float* y, int64_t ys, const ScreenMatrix& w, int64_t first, int64_t last,
+                       const ScreenInput& x, int64_t tokens) noexcept {
+    good().screen_matmul(y, ys, w, first, last, x, tokens);
+    if (tokens > 1) y[ys + last - 1] = -y[ys + last - 1];
+  };
+  expect_refused(o, "screen_matmul");
+  o = good();
   o.dense_matmul = [](float* y, int64_t ys, const DenseMatrix& w, int64_t first, int64_t last,
                       const float* x, int64_t xs, int64_t tokens) noexcept {
     good().dense_matmul(y, ys, w, first, last, x, xs, tokens);

@@ -49,6 +49,33 @@ TEST(SamplerMemory, IsAskedForByTheFirstPickOnly) {
   }
 }
 
+TEST(SamplerMemory, IsAskedForByTheFirstCandidatesOnly) {
+  const auto logits = logits_of(5000);
+  for (const int32_t top_k : {0, 40}) {
+    SamplerOptions options = everything(kBias, top_k, 16);
+    if (top_k == 0) options.top_p = 1;
+    auto sampler = Sampler::open(options);
+    ASSERT_TRUE(sampler.ok());
+    Vec<int32_t> tokens;
+    const auto candidates = [&] {
+      std::vector<float> low(logits), high(logits);
+      for (float& h : high) h += 0.5f;
+      const size_t before = test::allocated_bytes;
+      EXPECT_EQ(sampler.value()->candidates(low.data(), high.data(), 5000, 5000, &tokens),
+                Sampler::Screening::kCandidates);
+      return test::allocated_bytes - before;
+    };
+    test::fail_each_allocation([&] { candidates(); });
+    const Vec<int32_t> first(tokens);
+    for (int i = 0; i < 20; ++i) {
+      EXPECT_EQ(candidates(), 0u) << top_k;
+      EXPECT_TRUE(std::equal(first.begin(), first.end(), tokens.begin(), tokens.end()));
+      ASSERT_TRUE(sampler.value()->accept(4999).ok());
+      sampler.value()->reset();
+    }
+  }
+}
+
 TEST(SamplerMemory, RunningOutLeavesTheSamplerAsItWas) {
   const auto logits = logits_of(5000);
   for (const int32_t window : {16, -1}) {

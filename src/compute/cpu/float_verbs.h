@@ -686,6 +686,8 @@ inline uint64_t sum_words(const uint8_t* data, int64_t bytes) noexcept {
 void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t first_row,
                     int64_t last_row, const QuantizedRows& x, int64_t tokens,
                     uint8_t* scratch) noexcept;
+void screen_matmul(float* y, int64_t y_stride, const ScreenMatrix& w, int64_t first_row,
+                   int64_t last_row, const ScreenInput& x, int64_t tokens) noexcept;
 uint64_t read_stream(const uint8_t* data, int64_t bytes) noexcept;
 uint64_t int8_multiply_adds(uint64_t count) noexcept;
 
@@ -696,6 +698,7 @@ constexpr Ops table(const char* name) noexcept {
       .quantize = quantize,
       .ternary_matmul = ternary_matmul,
       .dense_matmul = dense_matmul,
+      .screen_matmul = screen_matmul,
       .dense_row = dense_row,
       .rope = rope,
       .to_half = to_half,

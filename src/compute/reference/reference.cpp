@@ -121,6 +121,29 @@ void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t 
   }
 }
 
+void screen_matmul(float* y, int64_t y_stride, const ScreenMatrix& w, int64_t first_row,
+                   int64_t last_row, const ScreenInput& x, int64_t tokens) noexcept {
+  const int64_t blocks = padded_cols(w.cols) / kScreenBlock;
+  for (int64_t t = 0; t < tokens; ++t) {
+    for (int64_t r = first_row; r < last_row; ++r) {
+      const uint8_t* tile = w.tiles + r / kTileRows * screen_tile_bytes(w.cols);
+      const uint8_t* codes = tile + screen_scale_bytes(w.cols);
+      float acc = 0.0f;
+      for (int64_t block = 0; block < blocks; ++block) {
+        int32_t isum = 0;
+        for (int64_t c = kScreenBlock * block; c < kScreenBlock * (block + 1); ++c) {
+          const int32_t code = codes[c / 4 * 64 + r % kTileRows * 4 + c % 4];
+          isum += (code - 128) * (256 * x.high[t * x.stride + c] + x.low[t * x.stride + c]);
+        }
+        float scale;
+        decode_bf16(&scale, tile + 2 * (block * kTileRows + r % kTileRows), 1);
+        acc = fused(static_cast<float>(isum), scale, acc);
+      }
+      y[t * y_stride + r] = x.scale[t] * acc;
+    }
+  }
+}
+
 // Elements [first, first + n) of a stored row, n <= kBlock.
 void decode(float* y, DenseType type, const uint8_t* row, int64_t first, int64_t n) noexcept {
   switch (type) {
@@ -280,6 +303,7 @@ constexpr Ops kReference = {
     .quantize = quantize,
     .ternary_matmul = ternary_matmul,
     .dense_matmul = dense_matmul,
+    .screen_matmul = screen_matmul,
     .dense_row = dense_row,
     .rope = rope,
     .to_half = to_half,

@@ -4,6 +4,7 @@
 // In terms of these lanes:
 #include "compute/cpu/float_verbs.h"
 #include "compute/cpu/x86/measure_avx2.h"
+#include "compute/cpu/x86/screen_avx2.h"
 #include "compute/cpu/x86/tables.h"
 #include "compute/cpu/x86/ternary_avx2.h"
 

@@ -3,6 +3,7 @@
 #include "compute/cpu/x86/lanes_sse2.h"
 // In terms of these lanes:
 #include "compute/cpu/float_verbs.h"
+#include "compute/cpu/x86/screen_sse2.h"
 #include "compute/cpu/x86/tables.h"
 
 namespace bitnet {

@@ -1,0 +1,71 @@
+// screen_matmul's integer sums with AVX-VNNI: screen_avx512.h in halves of 8 rows.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "compute/ops.h"
+
+namespace bitnet {
+namespace {
+
+struct IntLanes {
+  __m256i low, high;  // rows 0..7 and 8..15
+};
+constexpr int kScreenTokens = 2;  // 2 x 4 sums are 8 of the 16 registers
+
+inline Lanes to_lanes(IntLanes sums) noexcept {
+  return {_mm256_cvtepi32_ps(sums.low), _mm256_cvtepi32_ps(sums.high)};
+}
+
+inline __m256i broadcast_dword(const int8_t* bytes) noexcept {
+  int32_t dword;
+  std::memcpy(&dword, bytes, sizeof dword);
+  return _mm256_set1_epi32(dword);
+}
+
+// 256 * high + low - 128 * sum of x.
+inline __m256i joined_bytes(__m256i high, __m256i low, int32_t sum) noexcept {
+  const __m256i both = _mm256_add_epi32(_mm256_slli_epi32(high, 8), low);
+  return _mm256_sub_epi32(both, _mm256_set1_epi32(128 * sum));
+}
+
+template <int N>
+inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenInput& x,
+                       int64_t token, int64_t block) noexcept {
+  const int8_t* high = x.high + token * x.stride + kScreenBlock * block;
+  const int8_t* low = x.low + token * x.stride + kScreenBlock * block;
+  IntLanes high_sums[N], low_sums[N];
+#pragma GCC unroll 2
+  for (int n = 0; n < N; ++n) {
+    high_sums[n].low = high_sums[n].high = _mm256_setzero_si256();
+    low_sums[n].low = low_sums[n].high = _mm256_setzero_si256();
+  }
+#pragma GCC unroll 16
+  for (int g = 0; g < 16; ++g) {
+    prefetch_line(codes + 64 * g);
+    const __m256i* halves = reinterpret_cast<const __m256i*>(codes + 64 * g);
+    const __m256i upper = _mm256_load_si256(halves), lower = _mm256_load_si256(halves + 1);
+#pragma GCC unroll 2
+    for (int n = 0; n < N; ++n) {
+      const __m256i high4 = broadcast_dword(high + n * x.stride + 4 * g);
+      const __m256i low4 = broadcast_dword(low + n * x.stride + 4 * g);
+      high_sums[n].low = _mm256_dpbusd_avx_epi32(high_sums[n].low, upper, high4);
+      high_sums[n].high = _mm256_dpbusd_avx_epi32(high_sums[n].high, lower, high4);
+      low_sums[n].low = _mm256_dpbusd_avx_epi32(low_sums[n].low, upper, low4);
+      low_sums[n].high = _mm256_dpbusd_avx_epi32(low_sums[n].high, lower, low4);
+    }
+  }
+#pragma GCC unroll 2
+  for (int n = 0; n < N; ++n) {
+    const int32_t sum = x.sum[(token + n) * (x.stride / kScreenBlock) + block];
+    sums[n].low = joined_bytes(high_sums[n].low, low_sums[n].low, sum);
+    sums[n].high = joined_bytes(high_sums[n].high, low_sums[n].high, sum);
+  }
+}
+
+}  // namespace
+}  // namespace bitnet
+
+#include "compute/cpu/screen.h"

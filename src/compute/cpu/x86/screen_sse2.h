@@ -1,0 +1,64 @@
+// screen_matmul's integer sums with SSE2: screen_avx2.h in quarters of 4 rows.
+#pragma once
+
+#include <emmintrin.h>
+
+#include <cstring>
+
+#include "compute/ops.h"
+
+namespace bitnet {
+namespace {
+
+struct IntLanes {
+  __m128i v[4];  // rows 0..3, 4..7, 8..11, 12..15
+};
+constexpr int kScreenTokens = 2;  // 2 x 4 sums are 8 of the 16 registers
+
+inline Lanes to_lanes(const IntLanes& sums) noexcept {
+  return each([&](int i) { return _mm_cvtepi32_ps(sums.v[i]); });
+}
+
+inline __m128i broadcast_pair(const int16_t* words) noexcept {
+  int32_t pair;
+  std::memcpy(&pair, words, sizeof pair);
+  return _mm_set1_epi32(pair);
+}
+
+template <int N>
+inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenInput& x,
+                       int64_t token, int64_t block) noexcept {
+  const int16_t* pairs = x.pairs + token * x.stride + kScreenBlock * block;
+  const __m128i mask = _mm_set1_epi16(0xff);
+  for (int n = 0; n < N; ++n) {
+    const int32_t sum = x.sum[(token + n) * (x.stride / kScreenBlock) + block];
+    for (__m128i& quarter : sums[n].v) quarter = _mm_set1_epi32(-128 * sum);
+  }
+  for (int g = 0; g < 16; ++g) {
+    prefetch_line(codes + 64 * g);
+    __m128i even[N], odd[N];
+#pragma GCC unroll 2
+    for (int n = 0; n < N; ++n) {
+      even[n] = broadcast_pair(pairs + n * x.stride + 4 * g);
+      odd[n] = broadcast_pair(pairs + n * x.stride + 4 * g + 2);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const __m128i quarter =
+          _mm_load_si128(reinterpret_cast<const __m128i*>(codes + 64 * g + 16 * i));
+      const __m128i even_codes = _mm_and_si128(quarter, mask);
+      const __m128i odd_codes = _mm_srli_epi16(quarter, 8);
+#pragma GCC unroll 2
+      for (int n = 0; n < N; ++n) {
+        __m128i& sum = sums[n].v[i];
+        sum = _mm_add_epi32(sum, _mm_madd_epi16(even_codes, even[n]));
+        sum = _mm_add_epi32(sum, _mm_madd_epi16(odd_codes, odd[n]));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace bitnet
+
+#include "compute/cpu/screen.h"

@@ -1,0 +1,176 @@
+// Candidates: whatever the logits inside their intervals are, pick() on the candidates' logits
+// alone is pick() on all of them.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "sample/sampler.h"
+#include "support/heads.h"
+
+namespace bitnet {
+namespace {
+
+using test::Random;
+
+struct Case {
+  std::vector<float> logits, low, high;
+};
+
+// Logits in intervals about `width` wide. shrink < 1: the intervals lie, on purpose.
+Case random_case(Random& random, size_t n, float spread, float width, bool broken, float shrink) {
+  Case c{std::vector<float>(n), std::vector<float>(n), std::vector<float>(n)};
+  const bool coarse = random.one_in(3);  // many equal logits
+  for (size_t i = 0; i < n; ++i) {
+    float l = random.normal() * spread;
+    if (coarse) l = std::round(l);
+    // The logit at either end as often as anywhere inside.
+    const float share = random.one_of({0.0f, 1.0f, 0.5f, 0.1f, 0.9f});
+    c.logits[i] = l;
+    c.low[i] = l - share * width;
+    c.high[i] = l + (1 - share) * width;
+    if (shrink < 1) {
+      const float middle = (c.low[i] + c.high[i]) / 2;
+      c.low[i] = middle - width * shrink / 2;
+      c.high[i] = middle + width * shrink / 2;
+    }
+    if (broken && random.one_in(400)) {
+      c.logits[i] = random.one_of({-INFINITY, 3.0f * spread, INFINITY, random.one_in(9) ? 0 : NAN});
+      c.low[i] = -INFINITY;
+      c.high[i] = INFINITY;
+    }
+  }
+  return c;
+}
+
+SamplerOptions random_options(Random& random, size_t n, std::vector<LogitBias>& bias) {
+  SamplerOptions o;
+  o.temperature = random.one_of({0.0f, 1e-6f, 0.1f, 0.7f, 1.0f, 1.5f, 10.0f, 1e6f});
+  o.top_k = random.one_of({0, 0, 1, 2, 7, 40, 300, 2000});
+  o.top_p = random.one_of({0.0f, 0.0f, 1.0f, 0.01f, 0.5f, 0.95f});
+  o.min_p = random.one_of({0.0f, 0.0f, 0.9f, 0.1f, 0.01f, 1e-6f});
+  o.repeat_penalty = random.one_of({0.0f, 1.0f, 1.1f, 1.3f, 0.8f});
+  o.frequency_penalty = random.one_of({0.0f, 0.0f, 0.3f, -0.2f});
+  o.presence_penalty = random.one_of({0.0f, 0.0f, 0.5f, -0.1f});
+  o.penalty_window = random.one_of({-1, 0, 1, 3, 16});
+  o.seed = random.bits() * uint64_t{0x100000001};
+  if (random.one_in(2)) {
+    for (size_t t = random.bits() % 30; t < n; t += 1 + random.bits() % 400) {
+      bias.push_back({static_cast<int32_t>(t), random.one_of({-INFINITY, 2.0f, -1.0f, 3e38f})});
+    }
+  }
+  o.bias = bias;
+  return o;
+}
+
+// Picks that differ, of `trials` samplers with some picks each.
+int64_t differences(uint32_t seed, int trials, bool broken, float shrink, int64_t* by_candidates) {
+  Random random(seed);
+  int64_t different = 0;
+  for (int trial = 0; trial < trials; ++trial) {
+    const size_t n = random.one_of<size_t>({1, 2, 15, 33, 255, 256, 257, 1000, 3000, 20000});
+    std::vector<LogitBias> bias;
+    const SamplerOptions options = random_options(random, n, bias);
+    auto full = Sampler::open(options), screened = Sampler::open(options);
+    EXPECT_TRUE(full.ok() && screened.ok());
+    const float spread = random.one_of({0.01f, 1.0f, 4.0f, 20.0f, 1000.0f});
+    const float width = spread * random.one_of({0.0f, 1e-3f, 0.1f, 0.6f, 3.0f});
+    Vec<int32_t> tokens;
+    for (int step = 0; step < 5; ++step) {
+      Case c = random_case(random, n, spread, width, broken && random.one_in(2), shrink);
+      const int64_t limit = static_cast<int64_t>(random.one_of({n, n / 2 + 1, n / 8 + 1}));
+      int32_t expected = -1, found = -1;
+      const Status all = full.value()->pick(c.logits.data(), static_cast<int64_t>(n), &expected);
+      if (screened.value()->candidates(c.low.data(), c.high.data(), static_cast<int64_t>(n), limit,
+                                       &tokens) == Sampler::Screening::kCandidates) {
+        *by_candidates += 1;
+        EXPECT_LE(static_cast<int64_t>(tokens.size()), limit);
+        std::vector<float> few(n, -INFINITY);
+        for (size_t i = 0; i < tokens.size(); ++i) {
+          EXPECT_TRUE(i == 0 || tokens[i - 1] < tokens[i]);
+          few[static_cast<size_t>(tokens[i])] = c.logits[static_cast<size_t>(tokens[i])];
+        }
+        const Status some = screened.value()->pick(few.data(), static_cast<int64_t>(n), &found);
+        different += expected != found || all.code() != some.code() ||
+                     std::string(all.text()) != some.text();
+      }
+      const int32_t token = expected >= 0 ? expected : 0;
+      EXPECT_TRUE(full.value()->accept(token).ok() && screened.value()->accept(token).ok());
+    }
+  }
+  return different;
+}
+
+TEST(Candidates, HoldWhateverAPickDependsOn) {
+  int64_t by_candidates = 0;
+  EXPECT_EQ(differences(51, 2500, false, 1, &by_candidates), 0);
+  EXPECT_GT(by_candidates, 5000);
+  std::printf("%lld picks by candidates\n", static_cast<long long>(by_candidates));
+}
+
+TEST(Candidates, HoldInfinitiesAndNumbersThatAreNone) {
+  int64_t by_candidates = 0;
+  EXPECT_EQ(differences(52, 2500, true, 1, &by_candidates), 0);
+  EXPECT_GT(by_candidates, 2500);
+}
+
+TEST(Candidates, OfIntervalsThatLieAreNotEnough) {
+  int64_t by_candidates = 0;
+  EXPECT_GT(differences(53, 500, false, 0.01f, &by_candidates), 50);
+}
+
+TEST(Candidates, AreFewWhereFewCanMatter) {
+  Random random(54);
+  Case c = random_case(random, 128256, 1, 0.0f, false, 1);
+  for (size_t i = 0; i < c.low.size(); ++i) c.low[i] -= 0.3f, c.high[i] += 0.3f;
+  const auto count = [&](SamplerOptions o) {
+    Case copy = c;
+    auto sampler = Sampler::open(o);
+    EXPECT_TRUE(sampler.ok());
+    Vec<int32_t> tokens;
+    EXPECT_EQ(
+        sampler.value()->candidates(copy.low.data(), copy.high.data(), 128256, 16032, &tokens),
+        Sampler::Screening::kCandidates);
+    return tokens.size();
+  };
+  SamplerOptions o;
+  EXPECT_LT(count(o), 200u);
+  o.temperature = 1;
+  std::printf("temperature 1: %zu candidates\n", count(o));
+  EXPECT_LT(count(o), 30u);
+  o.top_k = 40;
+  EXPECT_LT(count(o), 1500u);
+  EXPECT_GE(count(o), 40u);
+}
+
+TEST(Candidates, NeedAllLogitsWhereTheNormalizerIsNeeded) {
+  SamplerOptions o;
+  o.temperature = 1;
+  o.top_p = 0.9f;
+  const auto needs_all = [&] {
+    auto sampler = Sampler::open(o);
+    EXPECT_TRUE(sampler.ok());
+    std::vector<float> low(100, 1.0f), high(100, 1.0f);
+    low[3] = high[3] = 2.0f;
+    Vec<int32_t> tokens;
+    const bool all = sampler.value()->candidates(low.data(), high.data(), 100, 50, &tokens) ==
+                     Sampler::Screening::kNeedsAll;
+    EXPECT_TRUE(all || !sampler.value()->needs_all_logits(100));
+    return sampler.value()->needs_all_logits(100);
+  };
+  EXPECT_TRUE(needs_all());
+  o.top_k = 100;
+  EXPECT_TRUE(needs_all());
+  o.top_k = 1;
+  EXPECT_FALSE(needs_all());
+  o.top_k = 0;
+  o.temperature = 0;
+  EXPECT_FALSE(needs_all());
+  o.temperature = 1;
+  o.top_p = 1;
+  EXPECT_FALSE(needs_all());
+}
+
+}  // namespace
+}  // namespace bitnet
