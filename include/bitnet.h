@@ -655,8 +655,13 @@ typedef struct bitnet_generate_options {
   const bitnet_sampler_options *sampling; /* NULL: greedy */
   uint32_t flags;                 /* BITNET_GENERATE_... or 0 */
   uint32_t reserved;              /* 0 */
+  int32_t drafts;                 /* where the reply repeats what stands in prompt or reply, the tokens that followed
+                                     there are tried several at once: how many at most, up to 63. 0: as many as pay;
+                                     -1: none. Changes speed, never a token. Since 0.2 */
+  int32_t reserved2;              /* 0 */
 } bitnet_generate_options;
-#define BITNET_GENERATE_OPTIONS_INIT {sizeof(bitnet_generate_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define BITNET_GENERATE_OPTIONS_INIT \
+  {sizeof(bitnet_generate_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 BITNET_API void bitnet_generate_options_init(bitnet_generate_options *options);
 
 enum {

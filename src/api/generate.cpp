@@ -1,5 +1,6 @@
 // Samplers and generators.
 #include "api/handles.h"
+#include "session/pick.h"
 
 namespace bitnet {
 
@@ -88,8 +89,9 @@ bitnet_status bitnet_ctx_sample(bitnet_ctx* ctx, uint64_t index, uint64_t count,
                            static_cast<unsigned long long>(count), static_cast<long long>(vocab));
     }
     const int64_t texts = ctx->model->loaded->tokenizer().size();
-    return ctx->context->sample(index, count > 0 ? static_cast<int64_t>(count) : texts,
-                                *sampler->sampler, token);
+    BITNET_TRY(ctx->context->check_cancelled());
+    return pick_token(ctx->context->read_out(), index,
+                      count > 0 ? static_cast<int64_t>(count) : texts, *sampler->sampler, token);
   });
 }
 
@@ -135,9 +137,6 @@ bitnet_status bitnet_generate_open(bitnet_ctx* ctx, const bitnet_generate_option
                            o.flags, bitnet_version_string());
     }
     BITNET_REQUIRE(o.reserved == 0 && o.reserved2 == 0, "reserved fields must be 0");
-    if (o.drafts < -1 || o.drafts > kMostDrafts) {
-      return Status::error(BITNET_E_ARGUMENT, "drafts is %d, not in -1..%d", o.drafts, kMostDrafts);
-    }
     BITNET_REQUIRE(o.stop || o.stop_count == 0, "stop is NULL but stop_count is not 0");
 
     Generator::Options how;

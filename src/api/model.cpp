@@ -41,7 +41,7 @@ Status model_options(const bitnet_model_options* from, LoadedModel::Options* to)
   if (o.head < BITNET_HEAD_AUTO || o.head > BITNET_HEAD_SCREENED) {
     return Status::error(BITNET_E_ARGUMENT, "head is %d, not a bitnet_head", o.head);
   }
-  to->weights = static_cast<bitnet_weights>(o.weights);
+  to->kind = static_cast<bitnet_weights>(o.weights);
   to->head = static_cast<bitnet_head>(o.head);
   to->strict = o.flags & BITNET_MODEL_STRICT;
   to->describe = o.flags & BITNET_MODEL_DESCRIBE;
@@ -247,8 +247,12 @@ bitnet_status bitnet_model_get_info(const bitnet_model* model, bitnet_model_info
     i.fingerprint = m.fingerprint();
     i.parameters = d.parameters;
     i.file_bytes = m.file_bytes();
-    i.weight_bytes = m.weights() ? m.weights()->packed_bytes() : 0;
-    i.bytes_per_token = Weights::bytes_per_token_of(d);
+    if (const Weights* w = m.weights()) {
+      i.weight_bytes = w->bytes();
+      i.bytes_per_token = w->bytes_per_token();
+      i.weights = w->kind();
+      i.head = w->screen ? BITNET_HEAD_SCREENED : BITNET_HEAD_FULL;
+    }
     i.vocab_size = static_cast<int32_t>(d.hyper.vocab);
     i.context_length = static_cast<int32_t>(d.hyper.context);
     i.layers = static_cast<int32_t>(d.hyper.layers);
@@ -323,11 +327,13 @@ bitnet_status bitnet_model_estimate(const bitnet_model* model, const bitnet_ctx_
     BITNET_TRY(context_options(options, d.hyper, &how));
     bitnet_estimate e = BITNET_ESTIMATE_INIT;
     e.file_bytes = model->loaded->file_bytes();
-    e.weight_bytes = Weights::packed_bytes_of(d);
+    e.weight_bytes = Weights::bytes_of(d, model->loaded->options().weights());
     e.cache_bytes = KvCache::bytes_of(d.hyper, how.positions);
     e.work_bytes = Context::work_bytes_of(d, how);
     e.total_bytes = e.weight_bytes + e.cache_bytes + e.work_bytes +
-                    (model->loaded->owns_file_copy() ? e.file_bytes : Weights::file_bytes_of(d));
+                    (model->loaded->owns_file_copy()
+                         ? e.file_bytes
+                         : Weights::file_bytes_of(d, model->loaded->options().weights()));
     return write_struct(e, estimate, "bitnet_estimate");
   });
 }

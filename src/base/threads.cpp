@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <chrono>
@@ -43,7 +44,7 @@ constexpr std::chrono::microseconds kSpinTime{40};
 
 // Spins until done() or the time is over; whether done() came true.
 template <class Done>
-bool spin_until(Done done) noexcept {
+bool spin_until(Done&& done) noexcept {
   const auto deadline = std::chrono::steady_clock::now() + kSpinTime;
   do {
     for (int i = 0; i < 16; ++i) {
@@ -54,55 +55,79 @@ bool spin_until(Done done) noexcept {
   return done();
 }
 
+constexpr uint32_t kMostImpatient = 63;  // runs without spinning before it is tried again
+
 constexpr int kMaxThreads = 1024;
 constexpr size_t kLine = 128;  // two cache lines: processors fetch them in pairs
 
 }  // namespace
 
-// How a run passes from the caller to the workers and back:
-//   the caller writes task and argument, sets unfinished = size - 1, then adds 1 to generation;
-//   a worker that sees a new generation runs the task, then subtracts 1 from unfinished;
+// How a run passes from the caller to the threads and back:
+//   the caller writes what is to be done, sets unfinished, then moves generation on;
+//   a thread that sees a new generation does its part, then takes that from unfinished;
 //   the caller returns when unfinished is 0.
 // No wake-up is lost: one who parks first announces it (parked, caller_parked) and then looks again
 // (the futex compares once more in the kernel); one who changes a word looks for the announcement
 // afterwards. All in the one order of seq_cst, so at least one of the two sees the other.
+//
+// In a run for each worker (run()) unfinished counts threads, and the caller waits for every one of
+// them. In a run of chunks it counts chunks, and a thread may come late, even during a later run:
+// it then finds nothing, or something of that later run, to take. What is to be done it reads only
+// once it has taken a chunk, since until that is done nobody writes there.
 struct ThreadPool::State {
+  static constexpr uint32_t kForEach = 1;  // in generation: a run for each worker
+
   alignas(kLine) Word generation{0};
   Word parked{0};
   Task task = nullptr;
+  ChunkTask chunk_task = nullptr;
   void* argument = nullptr;
+  int64_t chunks = 0;
   bool closing = false;
+  // Runs to come in which nobody spins: the caller waited in vain for a thread that had work, so
+  // somebody else is on its core, and spinning would only use up the time we get there.
+  Word impatient{0};
 
   alignas(kLine) Word unfinished{0};
   Word caller_parked{0};
+  uint32_t patience_lost = 0;  // the caller's: grows with each disappointment
 
   // Constant after open().
-  alignas(kLine) bool spins = false;
+  alignas(kLine) int size = 1;
+  int thread_count = 1;                 // the calling one included
   bitnet_execute_fn execute = nullptr;  // the host's threads instead of ours
   void* execute_user = nullptr;
-  struct Worker {
+  // Chunks left of a thread's own: their number, and above it the number of the run, so that a
+  // number read during one run is not taken for the same number of another.
+  struct alignas(kLine) Left {
+    std::atomic<uint64_t> word{0};
+  };
+  Vec<Left> left;  // [thread_count]
+  struct Thread {
     State* state;
     int index;
     pthread_t thread;
   };
-  Vec<Worker> workers;  // those that started: indices 1, 2, ...
+  Vec<Thread> threads;  // those that started: indices 1, 2, ...
 
-  static void* worker_main(void* worker) noexcept;
-  Status start(int count);
-  void announce() noexcept;
+  static void* thread_main(void* thread) noexcept;
+  Status start();
+  void set_off(uint32_t generation_bit) noexcept;
   uint32_t wait_for_run(uint32_t seen) noexcept;
-  void finish_one() noexcept;
+  void call_workers(int thread) noexcept;
+  uint32_t take_chunks(int thread) noexcept;
+  void finish(uint32_t count) noexcept;
   void wait_until_finished() noexcept;
 };
 
-void ThreadPool::State::announce() noexcept {
-  generation.fetch_add(1);
+void ThreadPool::State::set_off(uint32_t generation_bit) noexcept {
+  generation.store(((generation.load(std::memory_order_relaxed) | kForEach) + 1) | generation_bit);
   if (parked.load() != 0) wake_all(generation);
 }
 
 uint32_t ThreadPool::State::wait_for_run(uint32_t seen) noexcept {
   const auto changed = [&] { return generation.load() != seen; };
-  if (!spins || !spin_until(changed)) {
+  if (impatient.load() != 0 || !spin_until(changed)) {
     parked.fetch_add(1);
     while (!changed()) sleep_while(generation, seen);
     parked.fetch_sub(1);
@@ -110,19 +135,54 @@ uint32_t ThreadPool::State::wait_for_run(uint32_t seen) noexcept {
   return generation.load();
 }
 
-void ThreadPool::State::finish_one() noexcept {
-  if (unfinished.fetch_sub(1) == 1 && caller_parked.load() != 0) wake_all(unfinished);
+void ThreadPool::State::finish(uint32_t count) noexcept {
+  if (unfinished.fetch_sub(count) == count && caller_parked.load() != 0) wake_all(unfinished);
 }
 
 void ThreadPool::State::wait_until_finished() noexcept {
-  if (spins && spin_until([&] { return unfinished.load() == 0; })) return;
+  const auto finished = [&] { return unfinished.load() == 0; };
+  if (const uint32_t runs = impatient.load()) {
+    impatient.store(runs - 1);
+  } else if (spin_until(finished)) {
+    patience_lost /= 2;
+    return;
+  } else {
+    patience_lost = std::min(2 * patience_lost + 1, kMostImpatient);
+    impatient.store(patience_lost);
+  }
   caller_parked.store(1);
-  while (const uint32_t left = unfinished.load()) sleep_while(unfinished, left);
+  while (const uint32_t count = unfinished.load()) sleep_while(unfinished, count);
   caller_parked.store(0);
 }
 
-void* ThreadPool::State::worker_main(void* worker) noexcept {
-  const Worker& self = *static_cast<const Worker*>(worker);
+// Workers next to each other, so that their shares of rows are one stream.
+void ThreadPool::State::call_workers(int thread) noexcept {
+  const Share workers = share_of(size, 1, thread, thread_count);
+  for (int64_t worker = workers.first; worker < workers.last; ++worker) {
+    task(argument, static_cast<int>(worker));
+  }
+}
+
+// Own chunks first, then those of the next threads; how many were done.
+uint32_t ThreadPool::State::take_chunks(int thread) noexcept {
+  uint32_t done = 0;
+  for (int i = 0; i < thread_count; ++i) {
+    const int owner = (thread + i) % thread_count;
+    std::atomic<uint64_t>& word = left[static_cast<size_t>(owner)].word;
+    uint64_t seen = word.load();
+    while (static_cast<uint32_t>(seen) > 0) {
+      if (!word.compare_exchange_weak(seen, seen - 1)) continue;
+      const int64_t last = share_of(chunks, 1, owner, thread_count).last;
+      chunk_task(argument, thread, last - static_cast<uint32_t>(seen));
+      ++done;
+      seen = word.load();
+    }
+  }
+  return done;
+}
+
+void* ThreadPool::State::thread_main(void* thread) noexcept {
+  const Thread& self = *static_cast<const Thread*>(thread);
   State& state = *self.state;
   char name[16];
   std::snprintf(name, sizeof name, "bitnet-%d", self.index);
@@ -130,9 +190,13 @@ void* ThreadPool::State::worker_main(void* worker) noexcept {
   PlainFloatMode plain;
   for (uint32_t seen = 0;;) {
     seen = state.wait_for_run(seen);
-    if (state.closing) return nullptr;
-    state.task(state.argument, self.index);
-    state.finish_one();
+    if (seen & kForEach) {
+      if (state.closing) return nullptr;
+      state.call_workers(self.index);
+      state.finish(1);
+    } else if (const uint32_t done = state.take_chunks(self.index)) {
+      state.finish(done);
+    }
   }
 }
 
@@ -152,28 +216,31 @@ class SignalsBlocked {
   sigset_t before_;
 };
 
-Status ThreadPool::State::start(int count) {
-  workers.reserve(count);  // workers keep pointers into it
+Status ThreadPool::State::start() {
+  left = Vec<Left>(static_cast<size_t>(thread_count));
+  threads.reserve(static_cast<size_t>(thread_count));  // threads keep pointers into it
   SignalsBlocked while_starting;
-  for (int i = 1; i <= count; ++i) {
-    Worker& worker = workers.emplace_back(Worker{this, i, {}});
-    const int error = pthread_create(&worker.thread, nullptr, worker_main, &worker);
+  for (int i = 1; i < thread_count; ++i) {
+    Thread& thread = threads.emplace_back(Thread{this, i, {}});
+    const int error = pthread_create(&thread.thread, nullptr, thread_main, &thread);
     if (error != 0) {
-      workers.pop_back();
+      threads.pop_back();
       return Status::error(BITNET_E_MEMORY, "thread %d of %d did not start (system error %d)",
-                           i + 1, count + 1, error);
+                           i + 1, thread_count, error);
     }
   }
   return {};
 }
 
 ThreadPool::ThreadPool(int size, Ptr<State> state) noexcept
-    : size_(size), state_(std::move(state)) {}
+    : size_(size), state_(std::move(state)) {
+  state_->size = size;
+}
 
 ThreadPool::~ThreadPool() {
   state_->closing = true;
-  state_->announce();
-  for (State::Worker& worker : state_->workers) pthread_join(worker.thread, nullptr);
+  state_->set_off(State::kForEach);
+  for (State::Thread& thread : state_->threads) pthread_join(thread.thread, nullptr);
 }
 
 Result<Ptr<ThreadPool>> ThreadPool::open(int threads) {
@@ -181,9 +248,8 @@ Result<Ptr<ThreadPool>> ThreadPool::open(int threads) {
     return Status::error(BITNET_E_ARGUMENT, "threads: %d, must be 1 to %d", threads, kMaxThreads);
   }
   auto pool = make<ThreadPool>(threads, make<State>());
-  // With more threads than cores a spinning one would keep the core from one that has work.
-  pool->state_->spins = threads <= usable_cores();
-  BITNET_TRY(pool->state_->start(threads - 1));
+  pool->state_->thread_count = threads > 1 ? std::min(threads, usable_cores()) : 1;
+  BITNET_TRY(pool->state_->start());
   return pool;
 }
 
@@ -214,9 +280,38 @@ void ThreadPool::run(Task task, void* argument) noexcept {
         },
         &state, size_);
   }
-  state.unfinished.store(size_ - 1);
-  state.announce();
-  task(argument, 0);
+  if (state.thread_count == 1) return state.call_workers(0);
+  state.unfinished.store(static_cast<uint32_t>(state.thread_count - 1));
+  state.set_off(State::kForEach);
+  state.call_workers(0);
+  state.wait_until_finished();
+}
+
+void ThreadPool::run_chunks(int64_t count, ChunkTask task, void* argument) noexcept {
+  PlainFloatMode plain;
+  State& state = *state_;
+  if (state.execute) {  // whose tasks take what is left, whenever each of them comes to run
+    std::atomic<int64_t> next{0};
+    return run([&](int worker) {
+      for (int64_t chunk; (chunk = next.fetch_add(1)) < count;) task(argument, worker, chunk);
+    });
+  }
+  if (state.thread_count == 1 || count < 2) {
+    for (int64_t chunk = 0; chunk < count; ++chunk) task(argument, 0, chunk);
+    return;
+  }
+  state.chunk_task = task;
+  state.argument = argument;
+  state.chunks = count;
+  state.unfinished.store(static_cast<uint32_t>(count));
+  const uint64_t run = uint64_t{state.generation.load(std::memory_order_relaxed)} << 32;
+  for (int thread = 0; thread < state.thread_count; ++thread) {
+    const Share share = share_of(count, 1, thread, state.thread_count);
+    state.left[static_cast<size_t>(thread)].word.store(
+        run | static_cast<uint64_t>(share.last - share.first));
+  }
+  state.set_off(0);
+  state.finish(state.take_chunks(0));
   state.wait_until_finished();
 }
 

@@ -1,7 +1,10 @@
 // A pool of threads that runs one function on all of them and waits.
 //
-// Workers spin for a short while after a run (the next one usually follows within microseconds),
+// Threads spin for a short while after a run (the next one usually follows within microseconds),
 // then park: an idle pool uses no CPU. The calling thread is worker 0.
+//
+// A pool of more workers than the process has cores has only as many threads as there are cores,
+// each the thread of several workers: more could only take turns, and wait for each other.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +29,7 @@ class ThreadPool {
 
   int size() const noexcept { return size_; }
 
-  // Calls task(argument, worker) on every worker 0..size-1, returns when all have returned.
+  // Calls task(argument, worker) for every worker 0..size-1, returns when all have returned.
   // One run at a time per pool. The task must not throw. It computes in the plain float mode
   // (float_mode.h), whatever mode the host's threads are in.
   using Task = void (*)(void* argument, int worker);
@@ -37,6 +40,24 @@ class ThreadPool {
   void run(F&& body) noexcept {
     auto* address = &body;
     run([](void* p, int worker) { (*static_cast<decltype(address)>(p))(worker); },
+        const_cast<void*>(static_cast<const void*>(address)));
+  }
+
+  // Calls body(worker, chunk) once for each chunk 0..count-1, count < 2^32, each on the first
+  // worker that comes to it: a thread the system has taken off its core holds up only the chunk it
+  // is in. Every worker begins with chunks of its own share_of(count), in order, and goes on with
+  // what is left of the others'. Worker numbers are below size(), and no two calls of one number
+  // overlap.
+  using ChunkTask = void (*)(void* argument, int worker, int64_t chunk);
+  void run_chunks(int64_t count, ChunkTask task, void* argument) noexcept;
+  template <class F>
+  void run_chunks(int64_t count, F&& body) noexcept {
+    auto* address = &body;
+    run_chunks(
+        count,
+        [](void* p, int worker, int64_t chunk) {
+          (*static_cast<decltype(address)>(p))(worker, chunk);
+        },
         const_cast<void*>(static_cast<const void*>(address)));
   }
 

@@ -562,10 +562,18 @@ void Context::norm_input(int worker, const float* x, int64_t row, const Vec<floa
 }
 
 void Context::quantize_input(int worker, int64_t row, int64_t n) {
-  ops_.quantize(work_.quantized.as<int8_t>() + row * quantized_stride_,
-                work_.quantized_scale.as<float>() + row, work_.quantized_sum.as<int32_t>() + row,
+  int8_t* quantized = work_.quantized.as<int8_t>() + row * quantized_stride_;
+  int8_t* canonical = quantized;
+  if (weights_.file_order) canonical = reinterpret_cast<int8_t*>(scratch_of(worker));
+  ops_.quantize(canonical, work_.quantized_scale.as<float>() + row,
+                work_.quantized_sum.as<int32_t>() + row,
                 work_.normed.as<float>() + row * normed_stride_, n);
+  if (weights_.file_order) permute_for_file_rows(quantized, canonical, n, *weights_.file_order);
   counts_[static_cast<size_t>(worker)].quantize += 1;
+}
+
+uint8_t* Context::scratch_of(int worker) noexcept {
+  return work_.ternary.data() + worker * ternary_scratch_bytes(widest(hyper_));
 }
 
 // All products of one input in one phase: their rows, laid end to end, are shared among the
@@ -584,7 +592,7 @@ void Context::multiply(std::span<const Product> products, int64_t tokens) {
   pool_->run([&](int worker) {
     KernelCounts& counts = counts_[static_cast<size_t>(worker)];
     const Share share = share_of(tiles, 1, worker, pool_->size());
-    uint8_t* scratch = work_.ternary.data() + worker * ternary_scratch_bytes(widest(hyper_));
+    uint8_t* scratch = scratch_of(worker);
     int64_t begin = 0;  // of this product, in tiles
     for (const Product& p : products) {
       const int64_t count = tiles_of(p);

@@ -125,6 +125,7 @@ class Context {
   void each_token(int64_t tokens, F&& body);
   void norm_input(int worker, const float* x, int64_t row, const Vec<float>& gamma, int64_t n);
   void quantize_input(int worker, int64_t row, int64_t n);
+  uint8_t* scratch_of(int worker) noexcept;
   void multiply(std::span<const Product> products, int64_t tokens);
 
   const Weights& weights_;

@@ -1,7 +1,12 @@
 #include "forward/packed_weights.h"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
+#include <span>
 
 #include "base/threads.h"
 #include "compute/math.h"
@@ -40,100 +45,265 @@ DenseType dense_type(TensorType type) noexcept {
   }
 }
 
-uint64_t tile_bytes(const Projection& p) noexcept {
-  return p.ternary ? static_cast<uint64_t>(packed_bytes(Packing::kTwoBit, p.rows, p.cols)) : 0;
+uint64_t tile_bytes(const Projection& p, Packing packing) noexcept {
+  return p.ternary ? static_cast<uint64_t>(packed_bytes(packing, p.rows, p.cols)) : 0;
 }
 
-uint64_t dense_projection_bytes(const ModelDescription& model) noexcept {
-  uint64_t bytes = 0;
-  for (const Layer& layer : model.layers) {
-    for (const Role& role : kRoles) {
-      const Projection& p = layer.*role.first;
-      if (!p.ternary) bytes += p.data.size();
-    }
+// Calls body(layer, role) for every projection, in the order in which a forward pass reads them.
+template <class Body>
+void each_projection(const ModelDescription& model, Body&& body) {
+  for (size_t i = 0; i < model.layers.size(); ++i) {
+    for (const Role& role : kRoles) body(i, role);
   }
+}
+
+uint64_t tile_bytes(const ModelDescription& model, Packing packing) noexcept {
+  uint64_t bytes = 0;
+  each_projection(model, [&](size_t i, const Role& role) {
+    bytes += tile_bytes(model.layers[i].*role.first, packing);
+  });
   return bytes;
 }
 
-Linear describe(const Projection& p, uint8_t* tiles) noexcept {
+// Bytes of the ternary projections in the file, or of the others.
+uint64_t projection_bytes(const ModelDescription& model, bool ternary) noexcept {
+  uint64_t bytes = 0;
+  each_projection(model, [&](size_t i, const Role& role) {
+    const Projection& p = model.layers[i].*role.first;
+    if (p.ternary == ternary) bytes += p.data.size();
+  });
+  return bytes;
+}
+
+uint64_t bytes_of(const DenseMatrix& m) noexcept {
+  return static_cast<uint64_t>(m.rows * m.row_bytes);
+}
+
+// A head smaller than this stays in the processor's cache, where reading less saves nothing.
+constexpr uint64_t kSmallHead = uint64_t{8} << 20;
+
+bool screens(const ModelDescription& model, bitnet_head head) noexcept {
+  if (head != BITNET_HEAD_AUTO) return head == BITNET_HEAD_SCREENED;
+  return bytes_of(model.head) >= kSmallHead;
+}
+
+Linear dense_linear(const Projection& p) noexcept {
   Linear l{};
-  l.ternary = p.ternary;
   l.output_scale = p.output_scale;
-  if (p.ternary) {
-    l.tiles = {tiles, p.rows, p.cols, p.scale, Packing::kTwoBit, 0};
-  } else {
-    const DenseType type = dense_type(p.type);
-    l.dense = {p.data.data(), type, p.rows, p.cols, dense_row_bytes(type, p.cols)};
-  }
+  const DenseType type = dense_type(p.type);
+  l.dense = {p.data.data(), type, p.rows, p.cols, dense_row_bytes(type, p.cols)};
   return l;
 }
 
-// Some rows of one projection: small enough that threads finish together.
-struct Chunk {
-  const Projection* projection;
-  uint8_t* tiles;
-  int64_t first_row, last_row;
-};
-constexpr int64_t kChunkWeights = 1 << 20;
-
-Vec<Chunk> cut(const ModelDescription& model, const Vec<LayerWeights>& layers, uint8_t* base) {
-  Vec<Chunk> chunks;
-  for (size_t i = 0; i < model.layers.size(); ++i) {
-    for (const Role& role : kRoles) {
-      const Projection& p = model.layers[i].*role.first;
-      if (!p.ternary) continue;
-      const TernaryMatrix& matrix = (layers[i].*role.second).tiles;
-      uint8_t* tiles = base + (matrix.tiles - base);  // the same place, writable
-      const int64_t step = std::max<int64_t>(1, kChunkWeights / p.cols / kTileRows) * kTileRows;
-      for (int64_t row = 0; row < p.rows; row += step) {
-        chunks.push_back({&p, tiles, row, std::min(row + step, p.rows)});
-      }
-    }
-  }
-  return chunks;
+Linear ternary_linear(const Projection& p, const TernaryMatrix& matrix) noexcept {
+  Linear l{};
+  l.ternary = true;
+  l.output_scale = p.output_scale;
+  l.tiles = matrix;
+  return l;
 }
 
-// Packs all chunks on all threads. Of several failures the first in file order is reported, so that
-// the message does not depend on timing.
-Status pack_all(const Vec<Chunk>& chunks, int threads, const Progress& progress) {
-  BITNET_LET(Ptr<ThreadPool> pool, ThreadPool::open(threads));
+// Does something with every ternary projection, its rows cut among the threads as a forward pass
+// cuts them: body(projection, layer, role, tiles). Of several failures the first in file order is
+// reported, so that the message does not depend on timing. stop() ends it early.
+template <class Body, class Report>
+Status on_all_threads(const ModelDescription& model, ThreadPool& pool, const Report& report,
+                      Body&& body) {
   struct Failure {
-    size_t chunk = SIZE_MAX;
+    size_t projection = SIZE_MAX;
     Status status;
   };
-  Vec<Failure> failures(static_cast<size_t>(pool->size()));
-  std::atomic<size_t> next{0};
-  std::atomic<bool> stop{false}, cancelled{false};
-  pool->run([&](int worker) {
+  Vec<Failure> failures(static_cast<size_t>(pool.size()));
+  std::atomic<bool> cancelled{false}, no_memory{false};
+  pool.run([&](int worker) {
     Failure& failure = failures[static_cast<size_t>(worker)];
-    size_t reported = 0;
-    for (size_t i; !stop.load(std::memory_order_relaxed) &&
-                   (i = next.fetch_add(1, std::memory_order_relaxed)) < chunks.size();) {
-      const Chunk& c = chunks[i];
-      Status s = pack_tiles(*c.projection, c.first_row, c.last_row, c.tiles);
-      if (!s.ok()) {
-        failure = {i, s};
-        stop = true;
+    size_t number = 0;
+    each_projection(model, [&](size_t i, const Role& role) {
+      const Projection& p = model.layers[i].*role.first;
+      const size_t here = number++;
+      if (failure.projection != SIZE_MAX || cancelled.load(std::memory_order_relaxed)) return;
+      if (worker == 0 && !report(here)) cancelled = true;
+      if (!p.ternary) return;
+      const Share tiles = share_of((p.rows + kTileRows - 1) / kTileRows, 1, worker, pool.size());
+      if (tiles.first == tiles.last) return;
+      try {
+        Status s = body(p, i, role, tiles);
+        if (!s.ok()) failure = {here, s};
+      } catch (const std::bad_alloc&) {
+        no_memory = true;
+        failure.projection = here;
       }
-      if (worker == 0 && (i - reported) * 100 >= chunks.size()) {
-        reported = i;
-        if (!progress.report(static_cast<double>(i) / static_cast<double>(chunks.size()))) {
-          cancelled = true;
-          stop = true;
-        }
-      }
-    }
+    });
   });
+  if (no_memory) throw std::bad_alloc();
   const Failure* first = &failures[0];
   for (const Failure& f : failures) {
-    if (f.chunk < first->chunk) first = &f;
+    if (f.projection < first->projection) first = &f;
   }
-  if (first->chunk != SIZE_MAX) return first->status;
-  if (cancelled || !progress.report(1.0)) {
+  if (first->projection != SIZE_MAX) return first->status;
+  if (cancelled) {
     return Status::error(BITNET_E_CANCELLED, "the progress callback cancelled the opening");
   }
   return {};
 }
+
+int64_t last_row_of(const Projection& p, int64_t tile) noexcept {
+  return std::min((tile + 1) * kTileRows, p.rows);
+}
+
+// Packs those tiles of a projection; base is the start of the matrix.
+Status pack_share(const Projection& p, const TernaryMatrix& matrix, uint8_t* base,
+                  const Share& tiles) {
+  const int64_t bytes = tile_bytes(matrix.packing, p.cols);
+  if (matrix.packing == Packing::kTwoBit) {
+    return pack_tiles(p, tiles.first * kTileRows, last_row_of(p, tiles.last - 1),
+                      base + tiles.first * bytes);
+  }
+  const int64_t groups = padded_cols(p.cols) / kGroupCols;
+  Buffer two_bits(static_cast<uint64_t>(groups * kGroupBytes));
+  for (int64_t t = tiles.first; t < tiles.last; ++t) {
+    BITNET_TRY(pack_tiles(p, t * kTileRows, last_row_of(p, t), two_bits.data()));
+    pack_base3(base + t * bytes, two_bits.data(), groups);
+  }
+  return {};
+}
+
+// ---- Which packing reads faster here -----------------------------------------------------------
+
+// What a trial computes on: enough weights that they do not fit the second-level caches.
+constexpr uint64_t kTrialBytes = uint64_t{48} << 20;
+// A packing that reads less must be faster by this much.
+constexpr double kTrialMargin = 1.02;
+
+uint64_t last_level_cache() noexcept {
+#if defined(_SC_LEVEL3_CACHE_SIZE)
+  const long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
+  if (bytes > 0) return static_cast<uint64_t>(bytes);
+#endif
+  return uint64_t{32} << 20;
+}
+
+// Some projections in one packing, and one token to multiply them with.
+class Trial {
+ public:
+  Trial(const ModelDescription& model, const Ops& ops, Packing packing, ThreadPool& pool)
+      : ops_(ops), pool_(pool), bytes_(0) {
+    int64_t widest = 0, most_rows = 0;
+    each_projection(model, [&](size_t i, const Role& role) {
+      const Projection& p = model.layers[i].*role.first;
+      if (!p.ternary || bytes_ >= kTrialBytes) return;
+      projections_.push_back(&p);
+      bytes_ += tile_bytes(p, Packing::kTwoBit);
+      widest = std::max(widest, padded_cols(p.cols));
+      most_rows = std::max(most_rows, p.rows);
+    });
+    uint64_t packed = 0;
+    for (const Projection* p : projections_) packed += tile_bytes(*p, packing);
+    tiles_ = Buffer(packed);
+    uint8_t* at = tiles_.data();
+    for (const Projection* p : projections_) {
+      matrices_.push_back({at, p->rows, p->cols, p->scale, packing, 0});
+      at += tile_bytes(*p, packing);
+    }
+    scratch_bytes_ = ternary_scratch_bytes(widest);
+    scratch_ = Buffer(static_cast<uint64_t>(scratch_bytes_ * pool.size()));
+    q_ = Buffer(static_cast<uint64_t>(widest));
+    y_ = Buffer(static_cast<uint64_t>(most_rows) * sizeof(float));
+    std::fill_n(q_.data(), widest, uint8_t{1});
+  }
+
+  Status pack() {
+    Vec<Status> failed(static_cast<size_t>(pool_.size()));
+    std::atomic<bool> no_memory{false};
+    each_share([&](int worker, size_t i, const Share& tiles) {
+      Status& status = failed[static_cast<size_t>(worker)];
+      if (!status.ok()) return;
+      uint8_t* base = tiles_.data() + (matrices_[i].tiles - tiles_.data());
+      try {
+        status = pack_share(*projections_[i], matrices_[i], base, tiles);
+      } catch (const std::bad_alloc&) {
+        no_memory = true;
+      }
+    });
+    if (no_memory) throw std::bad_alloc();
+    for (const Status& status : failed) BITNET_TRY(Status(status));
+    return {};
+  }
+
+  double seconds() noexcept {
+    const auto start = std::chrono::steady_clock::now();
+    const float scale = 1.0f;
+    const int32_t sum = 0;
+    const QuantizedRows x = {q_.as<int8_t>(), static_cast<int64_t>(q_.bytes()), &scale, &sum};
+    each_share([&](int worker, size_t i, const Share& tiles) {
+      const TernaryMatrix& m = matrices_[i];
+      ops_.ternary_matmul(y_.as<float>(), m.rows, m, tiles.first * kTileRows,
+                          last_row_of(*projections_[i], tiles.last - 1), x, 1,
+                          scratch_.data() + worker * scratch_bytes_);
+    });
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+
+ private:
+  template <class Body>
+  void each_share(Body&& body) noexcept {
+    pool_.run([&](int worker) {
+      for (size_t i = 0; i < matrices_.size(); ++i) {
+        const int64_t tiles = (matrices_[i].rows + kTileRows - 1) / kTileRows;
+        const Share share = share_of(tiles, 1, worker, pool_.size());
+        if (share.first < share.last) body(worker, i, share);
+      }
+    });
+  }
+
+  const Ops& ops_;
+  ThreadPool& pool_;
+  uint64_t bytes_;
+  Vec<const Projection*> projections_;
+  Vec<TernaryMatrix> matrices_;
+  Buffer tiles_, scratch_, q_, y_;
+  int64_t scratch_bytes_;
+};
+
+// Reads so much of the model's file that nothing else is left in the processor's caches.
+void flush_caches(const ModelDescription& model, const Ops& ops, uint64_t bytes,
+                  ThreadPool& pool) noexcept {
+  std::atomic<uint64_t> sum{0};  // that somebody wants to know
+  pool.run([&](int worker) {
+    uint64_t read = 0;
+    for (size_t i = model.layers.size(); i-- > 0 && read < bytes;) {
+      for (const Role& role : kRoles) {
+        const Bytes data = (model.layers[i].*role.first).data;
+        const Share part = share_of(static_cast<int64_t>(data.size()), 64, worker, pool.size());
+        sum += ops.read_stream(data.data() + part.first, part.last - part.first);
+        read += data.size();
+      }
+    }
+  });
+}
+
+}  // namespace
+
+// A model that stays in the cache is computed there, whatever memory could do: no trial.
+Result<Packing> Weights::faster_packing(ThreadPool& pool) const {
+  const uint64_t cache = last_level_cache();
+  if (tile_bytes(model, Packing::kTwoBit) < std::max(cache / 2, kTrialBytes)) {
+    return Packing::kTwoBit;
+  }
+  Trial two_bit(model, ops, Packing::kTwoBit, pool), base3(model, ops, Packing::kBase3, pool);
+  BITNET_TRY(two_bit.pack());
+  BITNET_TRY(base3.pack());
+  double best_two_bit = 1e9, best_base3 = 1e9;
+  for (int round = 0; round < 2; ++round) {
+    flush_caches(model, ops, cache, pool);
+    best_two_bit = std::min(best_two_bit, two_bit.seconds());
+    flush_caches(model, ops, cache, pool);
+    best_base3 = std::min(best_base3, base3.seconds());
+  }
+  return best_base3 * kTrialMargin < best_two_bit ? Packing::kBase3 : Packing::kTwoBit;
+}
+
+namespace {
 
 // phi = position * base^(-2i/d) / f_i (formats.md 4.0), in double and with our own exp and log, so
 // that every machine rotates by the same angles.
@@ -151,43 +321,113 @@ Vec<double> rope_frequencies(const ModelDescription& model) {
 
 }  // namespace
 
-uint64_t Weights::packed_bytes_of(const ModelDescription& model) noexcept {
+uint64_t Weights::bytes_of(const ModelDescription& model, const Options& options) noexcept {
   uint64_t bytes = 0;
-  for (const Layer& layer : model.layers) {
-    for (const Role& role : kRoles) bytes += tile_bytes(layer.*role.first);
+  if (options.weights != BITNET_WEIGHTS_FILE) {
+    const bool base3 = options.weights == BITNET_WEIGHTS_BASE3;
+    bytes += tile_bytes(model, base3 ? Packing::kBase3 : Packing::kTwoBit);
   }
+  if (screens(model, options.head))
+    bytes += ScreenedHead::bytes_of(model.head.rows, model.head.cols);
   return bytes;
 }
 
-uint64_t Weights::file_bytes_of(const ModelDescription& model) noexcept {
-  const auto bytes_of = [](const DenseMatrix& m) {
-    return static_cast<uint64_t>(m.rows * m.row_bytes);
-  };
-  return dense_projection_bytes(model) + bytes_of(model.embeddings) +
-         (model.tied_head ? 0 : bytes_of(model.head));
+uint64_t Weights::file_bytes_of(const ModelDescription& model, const Options& options) noexcept {
+  return projection_bytes(model, false) + ::bitnet::bytes_of(model.embeddings) +
+         (model.tied_head ? 0 : ::bitnet::bytes_of(model.head)) +
+         (options.weights == BITNET_WEIGHTS_FILE ? projection_bytes(model, true) : 0);
 }
 
-uint64_t Weights::bytes_per_token_of(const ModelDescription& model) noexcept {
-  return packed_bytes_of(model) + dense_projection_bytes(model) +
-         static_cast<uint64_t>(model.head.rows * model.head.row_bytes);
+uint64_t Weights::bytes_per_token() const noexcept {
+  return (file_order ? projection_bytes(model, true) : tiles_.bytes()) +
+         projection_bytes(model, false) +
+         (screen ? screen->bytes() : ::bitnet::bytes_of(model.head));
 }
 
-Result<Ptr<const Weights>> Weights::prepare(const ModelDescription& model, const Ops& ops,
-                                            int threads, const Progress& progress) {
-  Ptr<Weights> weights = make<Weights>(model, ops);
-  // Each matrix is a whole number of 64-byte groups, so all of them stay aligned in one block.
-  weights->tiles_ = Buffer(packed_bytes_of(model));
-  uint8_t* tiles = weights->tiles_.data();
+// All projections where they lie in the file, if that can be done.
+Status Weights::take_from_file(ThreadPool& pool) {
   for (const Layer& layer : model.layers) {
     LayerWeights described;
     for (const Role& role : kRoles) {
-      described.*role.second = describe(layer.*role.first, tiles);
-      tiles += tile_bytes(layer.*role.first);
+      const Projection& p = layer.*role.first;
+      if (!p.ternary) {
+        described.*role.second = dense_linear(p);
+        continue;
+      }
+      if (!has_file_rows(p) || (file_order && *file_order != bitnet::file_order(p))) {
+        return Status::error(
+            BITNET_E_UNSUPPORTED,
+            "%.*s cannot be used as it lies in the file: all ternary tensors must be I2_S of "
+            "layout "
+            "128 or all TQ2_0, with rows of a multiple of 128 numbers; open the model with other "
+            "weights",
+            static_cast<int>(p.name.size()), p.name.data());
+      }
+      file_order = bitnet::file_order(p);
+      described.*role.second = ternary_linear(p, file_rows(p));
     }
-    weights->layers.push_back(described);
+    layers.push_back(described);
   }
-  BITNET_TRY(pack_all(cut(model, weights->layers, weights->tiles_.data()), threads, progress));
+  kind_ = BITNET_WEIGHTS_FILE;
+  return on_all_threads(
+      model, pool, [](size_t) { return true; },
+      [](const Projection& p, size_t, const Role&, const Share& tiles) {
+        return check_file_rows(p, tiles.first * kTileRows, last_row_of(p, tiles.last - 1));
+      });
+}
+
+// Every thread packs the rows that a context with as many threads will have it read, so that they
+// lie in the memory near to it.
+Status Weights::pack(Packing packing, ThreadPool& pool, const Progress& progress) {
+  // Each matrix is a whole number of 64-byte groups, so all of them stay aligned in one block.
+  tiles_ = Buffer(tile_bytes(model, packing));
+  kind_ = packing == Packing::kBase3 ? BITNET_WEIGHTS_BASE3 : BITNET_WEIGHTS_2BIT;
+  uint8_t* tiles = tiles_.data();
+  for (const Layer& layer : model.layers) {
+    LayerWeights described;
+    for (const Role& role : kRoles) {
+      const Projection& p = layer.*role.first;
+      described.*role.second = p.ternary
+                                   ? ternary_linear(p, {tiles, p.rows, p.cols, p.scale, packing, 0})
+                                   : dense_linear(p);
+      tiles += tile_bytes(p, packing);
+    }
+    layers.push_back(described);
+  }
+  const double all = static_cast<double>(model.layers.size() * kRoles.size());
+  return on_all_threads(
+      model, pool,
+      [&](size_t number) {
+        return number % kRoles.size() != 0 || progress.report(static_cast<double>(number) / all);
+      },
+      [&](const Projection& p, size_t layer, const Role& role, const Share& share) {
+        const TernaryMatrix& matrix = (layers[layer].*role.second).tiles;
+        uint8_t* base = tiles_.data() + (matrix.tiles - tiles_.data());
+        return pack_share(p, matrix, base, share);
+      });
+}
+
+Result<Ptr<const Weights>> Weights::prepare(const ModelDescription& model, const Ops& ops,
+                                            const Options& options) {
+  BITNET_LET(Ptr<ThreadPool> pool, ThreadPool::open(options.threads));
+  Ptr<Weights> weights = make<Weights>(model, ops);
+  if (options.weights == BITNET_WEIGHTS_FILE) {
+    BITNET_TRY(weights->take_from_file(*pool));
+  } else {
+    Packing packing = options.weights == BITNET_WEIGHTS_BASE3 ? Packing::kBase3 : Packing::kTwoBit;
+    if (options.weights == BITNET_WEIGHTS_AUTO) {
+      BITNET_LET(packing, weights->faster_packing(*pool));
+    }
+    BITNET_TRY(weights->pack(packing, *pool, options.progress.part(0, 0.7)));
+  }
+  if (screens(model, options.head)) {
+    BITNET_LET(weights->screen,
+               ScreenedHead::prepare(model.head, ops, *pool, options.progress.part(0.7, 1)));
+  }
   weights->rope_frequency = rope_frequencies(model);
+  if (!options.progress.report(1.0)) {
+    return Status::error(BITNET_E_CANCELLED, "the progress callback cancelled the opening");
+  }
   return Ptr<const Weights>(weights.release());
 }
 

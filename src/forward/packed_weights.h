@@ -1,11 +1,16 @@
 // The weights of a model as the CPU's verbs want them: ternary matrices packed into tiles, once, in
-// parallel; everything else stays in the file. Immutable; any number of contexts share one.
+// parallel, or taken where they lie in the file; a screened copy of a large head; everything else
+// stays in the file. Immutable; any number of contexts share one.
 #pragma once
+
+#include <optional>
 
 #include "base/memory.h"
 #include "base/progress.h"
 #include "base/status.h"
+#include "bitnet.h"
 #include "compute/ops.h"
+#include "forward/screened_head.h"
 #include "model/model.h"
 
 namespace bitnet {
@@ -26,17 +31,28 @@ struct LayerWeights {
 
 class Weights {
  public:
-  // The description must outlive the weights. progress is called on this thread only.
+  struct Options {
+    bitnet_weights weights = BITNET_WEIGHTS_AUTO;
+    bitnet_head head = BITNET_HEAD_AUTO;
+    int threads = 1;
+    Progress progress;  // called on the preparing thread only
+  };
+  // The description must outlive the weights. Fails with BITNET_E_FORMAT on codes that are not
+  // trits, BITNET_E_UNSUPPORTED where BITNET_WEIGHTS_FILE does not fit the file,
+  // BITNET_E_CANCELLED.
   static Result<Ptr<const Weights>> prepare(const ModelDescription& model, const Ops& ops,
-                                            int threads, const Progress& progress);
+                                            const Options& options);
 
-  // What prepare() will allocate.
-  static uint64_t packed_bytes_of(const ModelDescription& model) noexcept;
-  // Bytes of the file that stay in use: dense projections, embeddings, head.
-  static uint64_t file_bytes_of(const ModelDescription& model) noexcept;
-  // Weight bytes one decoded token reads: all tiles, all dense projections, the whole head.
-  static uint64_t bytes_per_token_of(const ModelDescription& model) noexcept;
-  uint64_t packed_bytes() const noexcept { return tiles_.bytes(); }
+  // What prepare() will allocate; with BITNET_WEIGHTS_AUTO at most.
+  static uint64_t bytes_of(const ModelDescription& model, const Options& options) noexcept;
+  uint64_t bytes() const noexcept { return tiles_.bytes() + (screen ? screen->bytes() : 0); }
+  // Bytes of the file that stay in use: dense projections, embeddings, head, and with
+  // BITNET_WEIGHTS_FILE the ternary ones.
+  static uint64_t file_bytes_of(const ModelDescription& model, const Options& options) noexcept;
+  // Weight bytes that decoding and picking one token reads.
+  uint64_t bytes_per_token() const noexcept;
+  // Never AUTO.
+  bitnet_weights kind() const noexcept { return kind_; }
 
   Weights(const ModelDescription& model_, const Ops& ops_) : model(model_), ops(ops_) {}
 
@@ -44,8 +60,16 @@ class Weights {
   const Ops& ops;
   Vec<LayerWeights> layers;
   Vec<double> rope_frequency;  // [rope_dims/2] radians per position
+  // Set with BITNET_WEIGHTS_FILE: the column order that activations must be brought into.
+  std::optional<FileOrder> file_order;
+  Ptr<const ScreenedHead> screen;  // nullptr: every row of the head is computed
 
  private:
+  Status take_from_file(ThreadPool& pool);
+  Status pack(Packing packing, ThreadPool& pool, const Progress& progress);
+  Result<Packing> faster_packing(ThreadPool& pool) const;
+
+  bitnet_weights kind_ = BITNET_WEIGHTS_2BIT;
   Buffer tiles_;
 };
 

@@ -64,7 +64,6 @@ void ReadOut::assign(std::span<const bitnet_batch_entry> entries) {
     enlarge(low_, floats(used.bounds, hyper_.vocab));
     enlarge(high_, floats(used.bounds, hyper_.vocab));
     enlarge(sparse_, floats(1, hyper_.vocab));
-    sparse_tokens_.reserve(static_cast<size_t>(hyper_.vocab));
     screen_.reserve(used.bounds, hyper_.width, pool_.size());
   }
 }
@@ -129,15 +128,16 @@ std::optional<ReadOut::Bounds> ReadOut::bounds(uint64_t entry) const noexcept {
   return Bounds{low_.as<float>() + row * hyper_.vocab, high_.as<float>() + row * hyper_.vocab};
 }
 
-const float* ReadOut::some_logits(uint64_t entry, std::span<const int32_t> tokens) noexcept {
+const float* ReadOut::some_logits(uint64_t entry, std::span<const int32_t> tokens) {
   float* logits = sparse_.as<float>();
   if (sparse_is_full_) {
     std::fill_n(logits, hyper_.vocab, -kInfinity);
   } else {
     for (int32_t token : sparse_tokens_) logits[token] = -kInfinity;
   }
+  sparse_is_full_ = true;  // until the list below is complete
+  sparse_tokens_.assign(tokens.begin(), tokens.end());
   sparse_is_full_ = false;
-  sparse_tokens_.assign(tokens.begin(), tokens.end());  // within its capacity
   const float* h = hidden_.as<float>() + rows_[entry].bounds * hyper_.width;
   weights_.screen->rescore(logits, tokens, h, pool_);
   counts_.exact += tokens.size();

@@ -52,9 +52,10 @@ class ReadOut {
   const float* embedding(uint64_t entry) const noexcept;
   std::optional<Bounds> bounds(uint64_t entry) const noexcept;
 
-  // Of an entry with bounds, the logits of these tokens, or of all: [vocab], -infinity elsewhere.
-  // Lives until the next call of one of the two.
-  const float* some_logits(uint64_t entry, std::span<const int32_t> tokens) noexcept;
+  // Of an entry with bounds, the logits of these tokens (ascending), or of all: [vocab], -infinity
+  // elsewhere. Lives until the next call of one of the two. The first may throw std::bad_alloc,
+  // though hardly ever twice.
+  const float* some_logits(uint64_t entry, std::span<const int32_t> tokens);
   const float* all_logits(uint64_t entry) noexcept;
 
   const Counts& counts() const noexcept { return counts_; }

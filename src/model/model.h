@@ -58,7 +58,7 @@ DenseMatrix dense_matrix(const Projection& p) noexcept;
 Status unpack_codes(const Projection& p, int64_t first_row, int64_t count, uint8_t* codes);
 
 // Packs rows [first_row, last_row) (multiples of kTileRows, or the end) into p's tiles
-// (compute/ops.h). tiles is the start of the whole matrix. Fails like unpack_codes. Thread-safe on
+// (compute/ops.h). tiles is where first_row's tile goes. Fails like unpack_codes. Thread-safe on
 // disjoint rows.
 Status pack_tiles(const Projection& p, int64_t first_row, int64_t last_row, uint8_t* tiles);
 

@@ -278,7 +278,7 @@ Status pack_tiles(const Projection& p, int64_t first_row, int64_t last_row, uint
   const Packer packer = choose_packer(p);
   const int64_t used = (p.cols + kGroup - 1) / kGroup, groups = padded_cols(p.cols) / kGroup;
   for (int64_t first = first_row; first < last_row; first += kTileRows) {
-    uint8_t* tile = tiles + first / kTileRows * groups * kGroupBytes;
+    uint8_t* tile = tiles + (first - first_row) / kTileRows * groups * kGroupBytes;
     uint64_t invalid = 0;
     for (int64_t r = 0; r < kTileRows; ++r) {
       const TileRow row{tile + 4 * r};

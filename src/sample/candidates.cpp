@@ -14,6 +14,7 @@
 // no NaN, so pick() sees every NaN there is.
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <limits>
 
 #include "base/float4.h"
@@ -50,190 +51,219 @@ float largest_of(const float* x, int64_t n) noexcept {
 
 }  // namespace
 
-struct Sampler::Intervals {
-  const float* low;
-  const float* high;
-  int64_t n;
-  float largest_low, largest_high;
+// n intervals after stages 1 and 2, block by block: blocks without a biased or penalized token are
+// the caller's, the others copies.
+class Sampler::Intervals {
+ public:
+  Intervals(Sampler& sampler, const float* low, const float* high, int64_t n) noexcept
+      : sampler_(sampler), low_(low), high_(high), n_(n) {}
 
-  int64_t block_end(int64_t first) const noexcept { return std::min(n, first + kBlock); }
+  int64_t n() const noexcept { return n_; }
+  int64_t blocks() const noexcept { return (n_ + kBlock - 1) / kBlock; }
+  int64_t size(int64_t block) const noexcept { return std::min(kBlock, n_ - block * kBlock); }
+  const float* low(int64_t block) const noexcept {
+    return (is_copy(block) ? sampler_.adjusted_low_.data() : low_) + block * kBlock;
+  }
+  const float* high(int64_t block) const noexcept {
+    return (is_copy(block) ? sampler_.adjusted_high_.data() : high_) + block * kBlock;
+  }
+  float high_of(int32_t token) const noexcept { return high(token / kBlock)[token % kBlock]; }
+
+  // Most tokens that are worth computing one by one; small vocabularies have no need to be sparing.
+  size_t limit() const noexcept { return static_cast<size_t>(std::max<int64_t>(n_ / 8, 64)); }
+
+  float largest_low = -kInfinity, largest_high = -kInfinity;
+
+ private:
+  friend class Sampler;
+  bool is_copy(int64_t block) const noexcept {
+    return sampler_.block_adjusted_[static_cast<size_t>(block)] != 0;
+  }
+  Sampler& sampler_;
+  const float* low_;
+  const float* high_;
+  int64_t n_;
 };
 
 bool Sampler::needs_all_logits(int64_t n) const noexcept {
   return options_.temperature > 0 && options_.top_p < 1 && !cuts_by_k(n);
 }
 
-Sampler::Screening Sampler::candidates(float* low, float* high, int64_t n, int64_t limit,
-                                       Vec<int32_t>* tokens) {
-  if (!low || !high || !tokens || n < 1 || limit < 1 || needs_all_logits(n)) {
-    return Screening::kNeedsAll;
-  }
-  if (!bias_.empty() && bias_.back().token >= n) return Screening::kNeedsAll;  // an error there
-  const bool draws = options_.temperature > 0;
-  if (draws && cuts_by_k(n) && options_.top_k > limit) return Screening::kNeedsAll;
+std::span<const int32_t> Sampler::candidates(const float* low, const float* high, int64_t n) {
+  if (!low || !high || n < 1 || needs_all_logits(n)) return {};
+  if (!bias_.empty() && bias_.back().token >= n) return {};  // pick() will say so
   const PlainFloatMode mode;
   prepare_intervals(n);
-  const size_t room = static_cast<size_t>(limit) + 1;
-  greedy_.reserve(room);
-  winners_.reserve(room);
-  tokens->reserve(2 * room);
+  Intervals in(*this, low, high, n);
+  const bool draws = options_.temperature > 0;
+  if (draws && cuts_by_k(n) && static_cast<size_t>(options_.top_k) > in.limit()) return {};
 
-  for (const LogitBias& b : bias_) adjust_interval(b.token, low, high);
+  std::fill(block_adjusted_.begin(), block_adjusted_.end(), uint8_t{0});
+  for (const LogitBias& b : bias_) adjust_interval(in, b.token);
   for (const Count& c : counts_) {
-    const auto biased = std::lower_bound(bias_.begin(), bias_.end(), c.token,
-                                         [](const LogitBias& b, int32_t t) { return b.token < t; });
-    if (c.token < n && (biased == bias_.end() || biased->token != c.token)) {
-      adjust_interval(c.token, low, high);
-    }
+    if (c.token < n) adjust_interval(in, c.token);
   }
-  Intervals in = {low, high, n, 0, 0};
   scan_intervals(in);
-  if (in.largest_low == -kInfinity) return Screening::kNeedsAll;
+  if (in.largest_low == -kInfinity) return {};
 
-  tokens->clear();
-  bool few;
+  few_.clear();
+  greedy_.clear();
+  winners_.clear();
+  bool few = false;
   if (!draws) {
-    few = gather(in, in.largest_low, limit, *tokens);
+    few = gather(in, in.largest_low, few_);
   } else if (cuts_by_k(n)) {
     const float least = kth_largest_low(in);
-    few = least > -kInfinity && gather(in, least, limit, *tokens);
+    few = least > -kInfinity && gather(in, least, few_);
   } else {
     // The largest logit is where min_p starts from.
-    greedy_.clear();
-    few = (options_.min_p == 0 || gather(in, in.largest_low, limit, greedy_)) &&
-          gather_winners(in, limit, winners_);
-    if (few) {
-      tokens->resize(greedy_.size() + winners_.size());
-      tokens->erase(std::set_union(greedy_.begin(), greedy_.end(), winners_.begin(), winners_.end(),
-                                   tokens->begin()),
-                    tokens->end());
-    }
+    few = (options_.min_p == 0 || gather(in, in.largest_low, greedy_)) &&
+          gather_winners(in, winners_);
+    few_.resize(greedy_.size() + winners_.size());
+    few_.erase(std::set_union(greedy_.begin(), greedy_.end(), winners_.begin(), winners_.end(),
+                              few_.begin()),
+               few_.end());
   }
-  return few && static_cast<int64_t>(tokens->size()) <= limit ? Screening::kCandidates
-                                                              : Screening::kNeedsAll;
+  if (!few || few_.size() > in.limit()) return {};
+  return few_;
 }
 
 void Sampler::prepare_intervals(int64_t n) {
   if (n <= prepared_intervals_) return;
-  const size_t blocks = static_cast<size_t>((n + kBlock - 1) / kBlock);
+  const Intervals in(*this, nullptr, nullptr, n);
+  const size_t count = static_cast<size_t>(n), blocks = static_cast<size_t>(in.blocks());
+  if (penalizes_ || !bias_.empty()) {
+    adjusted_low_.resize(count);
+    adjusted_high_.resize(count);
+  }
+  block_adjusted_.resize(blocks);
   block_low_.resize(blocks);
   block_high_.resize(blocks);
-  if (cuts_by_k(n)) lows_.reserve(static_cast<size_t>(n));
+  if (options_.top_k > 0) lows_.reserve(count);
+  greedy_.reserve(in.limit());
+  winners_.reserve(in.limit());
+  few_.reserve(2 * in.limit());
   prepared_intervals_ = n;
 }
 
-// Stages 1 and 2. Nothing known stays so: a ban does not hide a NaN.
-void Sampler::adjust_interval(int32_t token, float* low, float* high) const noexcept {
-  if (high[token] == kInfinity) return;
-  low[token] = adjusted(token, low[token]);
-  high[token] = adjusted(token, high[token]);
+// Stages 1 and 2. What is unknown stays so: a ban does not hide a NaN.
+void Sampler::adjust_interval(Intervals& in, int32_t token) noexcept {
+  const int64_t block = token / kBlock, first = block * kBlock;
+  if (!in.is_copy(block)) {
+    std::copy_n(in.low_ + first, in.size(block), adjusted_low_.begin() + first);
+    std::copy_n(in.high_ + first, in.size(block), adjusted_high_.begin() + first);
+    block_adjusted_[static_cast<size_t>(block)] = 1;
+  }
+  if (in.high_[token] == kInfinity) return;
+  adjusted_low_[static_cast<size_t>(token)] = adjusted(token, in.low_[token]);
+  adjusted_high_[static_cast<size_t>(token)] = adjusted(token, in.high_[token]);
 }
 
 void Sampler::scan_intervals(Intervals& in) noexcept {
-  in.largest_low = in.largest_high = -kInfinity;
-  for (int64_t first = 0; first < in.n; first += kBlock) {
-    const int64_t count = in.block_end(first) - first;
-    const size_t block = static_cast<size_t>(first / kBlock);
-    block_low_[block] = largest_of(in.low + first, count);
-    block_high_[block] = largest_of(in.high + first, count);
-    in.largest_low = std::max(in.largest_low, block_low_[block]);
-    in.largest_high = std::max(in.largest_high, block_high_[block]);
+  for (int64_t block = 0; block < in.blocks(); ++block) {
+    const float low = largest_of(in.low(block), in.size(block));
+    const float high = largest_of(in.high(block), in.size(block));
+    block_low_[static_cast<size_t>(block)] = low;
+    block_high_[static_cast<size_t>(block)] = high;
+    in.largest_low = std::max(in.largest_low, low);
+    in.largest_high = std::max(in.largest_high, high);
   }
 }
 
 // Every block's largest is one of the lows, so the k-th largest of these is no larger than what is
 // looked for: only blocks that reach it are looked into.
 float Sampler::kth_largest_low(const Intervals& in) {
-  const size_t k = static_cast<size_t>(options_.top_k);
-  const size_t blocks = static_cast<size_t>((in.n + kBlock - 1) / kBlock);
-  float least = -kInfinity;
-  const auto kth = [k](Vec<float>& x) {
-    std::nth_element(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(k) - 1, x.end(),
-                     [](float a, float b) { return a > b; });
-    return x[k - 1];
+  const size_t k = static_cast<size_t>(options_.top_k), blocks = static_cast<size_t>(in.blocks());
+  const auto kth = [this, k] {
+    const auto place = lows_.begin() + static_cast<std::ptrdiff_t>(k - 1);
+    std::nth_element(lows_.begin(), place, lows_.end(), [](float a, float b) { return a > b; });
+    return *place;
   };
+  float least = -kInfinity;
   if (k <= blocks) {
     lows_.assign(block_low_.begin(), block_low_.begin() + static_cast<std::ptrdiff_t>(blocks));
-    least = kth(lows_);
+    least = kth();
   }
   lows_.clear();
-  for (int64_t first = 0; first < in.n; first += kBlock) {
-    if (block_low_[static_cast<size_t>(first / kBlock)] < least) continue;
-    for (int64_t i = first; i < in.block_end(first); ++i) {
-      if (in.low[i] >= least) lows_.push_back(in.low[i]);
-    }
+  for (int64_t block = 0; block < in.blocks(); ++block) {
+    if (block_low_[static_cast<size_t>(block)] < least) continue;
+    const float* const low = in.low(block);
+    std::copy_if(low, low + in.size(block), std::back_inserter(lows_),
+                 [least](float x) { return x >= least; });
   }
-  return lows_.size() < k ? -kInfinity : kth(lows_);
+  return lows_.size() < k ? -kInfinity : kth();
 }
 
-// Tokens with high >= least.
-bool Sampler::gather(const Intervals& in, float least, int64_t limit, Vec<int32_t>& tokens) const {
-  for (int64_t first = 0; first < in.n; first += kBlock) {
-    if (block_high_[static_cast<size_t>(first / kBlock)] < least) continue;
-    for (int64_t i = first; i < in.block_end(first); ++i) {
-      if (in.high[i] < least) continue;
-      if (static_cast<int64_t>(tokens.size()) == limit) return false;
-      tokens.push_back(static_cast<int32_t>(i));
+// Tokens with high >= least; false if they are too many.
+bool Sampler::gather(const Intervals& in, float least, Vec<int32_t>& tokens) const {
+  for (int64_t block = 0; block < in.blocks(); ++block) {
+    if (block_high_[static_cast<size_t>(block)] < least) continue;
+    const float* const high = in.high(block);
+    for (int64_t i = 0; i < in.size(block); ++i) {
+      if (high[i] < least) continue;
+      if (tokens.size() == in.limit()) return false;
+      tokens.push_back(static_cast<int32_t>(block * kBlock + i));
     }
   }
   return true;
 }
 
 // Stage 6 on the highs, against the best of the lows.
-bool Sampler::gather_winners(const Intervals& in, int64_t limit, Vec<int32_t>& tokens) const {
+bool Sampler::gather_winners(const Intervals& in, Vec<int32_t>& tokens) const {
   // min_p keeps no token with high below surely_cut, and every one with low at or above
   // surely_kept.
-  const double all = -std::numeric_limits<double>::infinity();
-  const double log_p = options_.min_p > 0 ? sample_log(static_cast<double>(options_.min_p)) : 0;
-  const double surely_cut = options_.min_p > 0 ? static_cast<double>(in.largest_low) + log_p : all;
-  const double surely_kept =
-      options_.min_p > 0 ? static_cast<double>(in.largest_high) + log_p : all;
-
-  float reference = in.largest_high;
-  if (reference == kInfinity) {  // the known ones'
-    reference = -kInfinity;
-    for (int64_t i = 0; i < in.n; ++i) {
-      if (in.high[i] < kInfinity) reference = std::max(reference, in.high[i]);
-    }
+  double surely_cut = -std::numeric_limits<double>::infinity(), surely_kept = surely_cut;
+  if (options_.min_p > 0) {
+    const double log_p = sample_log(static_cast<double>(options_.min_p));
+    surely_cut = static_cast<double>(in.largest_low) + log_p;
+    surely_kept = static_cast<double>(in.largest_high) + log_p;
   }
-  Contest contest(options_.seed, draw_, options_.temperature, reference);
-  const auto enter = [&](int64_t i) {
-    const float low = in.low[i];
-    if (low > -kInfinity && static_cast<double>(low) >= surely_kept) {
-      contest.enter(static_cast<int32_t>(i), low);
-    }
-  };
-  size_t best = 0;
-  while (block_low_[best] != in.largest_low) ++best;
-  const float* const from = in.low + static_cast<int64_t>(best) * kBlock;
-  enter(std::find(from, in.low + in.n, in.largest_low) - in.low);
-
-  tokens.clear();
-  for (int64_t first = 0; first < in.n; first += kBlock) {
-    const float block_high = block_high_[static_cast<size_t>(first / kBlock)];
-    if (static_cast<double>(block_high) < surely_cut || !contest.any_can_win(block_high)) continue;
-    const int64_t count = in.block_end(first) - first;
-    uint32_t words[kBlock];
-    for (int64_t t = 0; t < count; t += 4) {
-      const uint32_t group = static_cast<uint32_t>(first + t) / 4;
-      const PhiloxBlock block = noise_block(options_.seed, draw_, group, 0);
-      std::memcpy(words + t, &block, sizeof block);
-    }
-    for (int64_t t = 0; t < count; t += 4) {
-      if (t + 4 <= count && contest.none_can_win(words + t, in.high + first + t)) continue;
-      for (int64_t i = first + t; i < first + std::min(t + 4, count); ++i) {
-        const float high = in.high[i];
-        if (static_cast<double>(high) < surely_cut || high == -kInfinity ||
-            !contest.can_win(words[i - first], high)) {
-          continue;
-        }
-        if (static_cast<int64_t>(tokens.size()) == limit) return false;
-        tokens.push_back(static_cast<int32_t>(i));
-        enter(i);
+  float reference = in.largest_high;
+  if (reference == kInfinity) {  // the known ones' then
+    reference = -kInfinity;
+    for (int64_t block = 0; block < in.blocks(); ++block) {
+      const float* const high = in.high(block);
+      for (int64_t i = 0; i < in.size(block); ++i) {
+        if (high[i] < kInfinity) reference = std::max(reference, high[i]);
       }
     }
   }
-  std::erase_if(tokens, [&](int32_t t) { return !contest.reaches(t, in.high[t]); });
+  Contest contest(options_.seed, draw_, options_.temperature, reference);
+  const auto enter = [&](int64_t block, int64_t i) {
+    const float low = in.low(block)[i];
+    if (low > -kInfinity && static_cast<double>(low) >= surely_kept) {
+      contest.enter(static_cast<int32_t>(block * kBlock + i), low);
+    }
+  };
+  const int64_t best =
+      std::find(block_low_.begin(), block_low_.end(), in.largest_low) - block_low_.begin();
+  enter(best, std::find(in.low(best), in.low(best) + in.size(best), in.largest_low) - in.low(best));
+
+  for (int64_t block = 0; block < in.blocks(); ++block) {
+    const float block_high = block_high_[static_cast<size_t>(block)];
+    if (static_cast<double>(block_high) < surely_cut || !contest.any_can_win(block_high)) continue;
+    const int64_t count = in.size(block);
+    const float* const high = in.high(block);
+    uint32_t words[kBlock];
+    for (int64_t t = 0; t < count; t += 4) {
+      const uint32_t group = static_cast<uint32_t>(block * kBlock + t) / 4;
+      const PhiloxBlock four = noise_block(options_.seed, draw_, group, 0);
+      std::memcpy(words + t, &four, sizeof four);
+    }
+    for (int64_t t = 0; t < count; t += 4) {
+      if (t + 4 <= count && contest.none_can_win(words + t, high + t)) continue;
+      for (int64_t i = t; i < std::min(t + 4, count); ++i) {
+        if (static_cast<double>(high[i]) < surely_cut || high[i] == -kInfinity ||
+            !contest.can_win(words[i], high[i])) {
+          continue;
+        }
+        if (tokens.size() == in.limit()) return false;
+        tokens.push_back(static_cast<int32_t>(block * kBlock + i));
+        enter(block, i);
+      }
+    }
+  }
+  std::erase_if(tokens, [&](int32_t t) { return !contest.reaches(t, in.high_of(t)); });
   return true;
 }
 

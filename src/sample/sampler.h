@@ -61,16 +61,15 @@ class Sampler {
   // nothing.
   Status pick(const float* logits, int64_t n, int32_t* token);
 
-  // Which tokens can matter to pick() when the logits are not known but low[i] <= logit i <=
-  // high[i] is (forward/screened_head.h); -infinity and +infinity: nothing is known, the logit may
-  // be NaN. kCandidates: pick() on the logits of tokens (ascending), all others being -infinity,
-  // gives the token, or the error, that it gives on all logits. kNeedsAll: more than `limit` tokens
-  // can matter, or there is none, or the options need all logits. low and high are scratch: they
-  // are overwritten. Changes nothing that a later pick could see. Allocates when n or limit is
-  // larger than in every call before, else not; may throw std::bad_alloc then, changing nothing.
-  enum class Screening { kCandidates, kNeedsAll };
-  Screening candidates(float* low, float* high, int64_t n, int64_t limit, Vec<int32_t>* tokens);
-  // Whether candidates() of n tokens always is kNeedsAll: top_p without top_k weighs all tokens.
+  // Which tokens can matter to pick() when all that is known of the logits is low[i] <= logit i <=
+  // high[i] (forward/screened_head.h); -infinity and +infinity: nothing is, the logit may be NaN.
+  // pick() on the logits of these tokens (ascending), all others being -infinity, gives the token,
+  // or the error, that it gives on all logits. Empty: all logits are needed, because of the options
+  // or because too many tokens can matter for computing one by one to pay (an eighth). Lives until
+  // the next call. Changes nothing that a later pick could see. Allocates when n is larger than in
+  // every call before, else not; may throw std::bad_alloc then, changing nothing.
+  std::span<const int32_t> candidates(const float* low, const float* high, int64_t n);
+  // Whether candidates() of n tokens always is empty: top_p without top_k weighs all tokens.
   bool needs_all_logits(int64_t n) const noexcept;
 
   // Puts the token into the history and moves on to the next draw. Fails on negative ids; ids
@@ -117,15 +116,15 @@ class Sampler {
   void keep_min_p(double floor) noexcept;
   int32_t draw_from_all(const float* logits, int64_t n, float largest, double floor) const noexcept;
   int32_t draw_from_candidates(float largest) const noexcept;
-  // candidates.cpp; false: more than limit.
-  struct Intervals;
   bool cuts_by_k(int64_t n) const noexcept { return options_.top_k > 0 && options_.top_k < n; }
+  // candidates.cpp
+  class Intervals;
   void prepare_intervals(int64_t n);
-  void adjust_interval(int32_t token, float* low, float* high) const noexcept;
+  void adjust_interval(Intervals& in, int32_t token) noexcept;
   void scan_intervals(Intervals& in) noexcept;
   float kth_largest_low(const Intervals& in);
-  bool gather(const Intervals& in, float least, int64_t limit, Vec<int32_t>& tokens) const;
-  bool gather_winners(const Intervals& in, int64_t limit, Vec<int32_t>& tokens) const;
+  bool gather(const Intervals& in, float least, Vec<int32_t>& tokens) const;
+  bool gather_winners(const Intervals& in, Vec<int32_t>& tokens) const;
   void remember(int32_t token);
 
   SamplerOptions options_;  // off switches normalized: top_p 1, repeat_penalty 1, bias in bias_
@@ -141,10 +140,12 @@ class Sampler {
   Vec<float> block_largest_;   // [n / kBlock] the largest of each block of logits
   Vec<Candidate> candidates_;  // kept so far
   // Scratch of candidates().
-  int64_t prepared_intervals_ = 0;     // largest n so far
-  Vec<float> block_low_, block_high_;  // [n / kBlock] the largest of each block
-  Vec<float> lows_;                    // of the blocks that can hold the k largest
-  Vec<int32_t> greedy_, winners_;      // candidates, kind by kind
+  int64_t prepared_intervals_ = 0;           // largest n so far
+  Vec<float> adjusted_low_, adjusted_high_;  // [n] where block_adjusted_
+  Vec<uint8_t> block_adjusted_;              // [n / kBlock]
+  Vec<float> block_low_, block_high_;        // [n / kBlock] the largest of each block
+  Vec<float> lows_;                          // of the blocks that can hold the k largest
+  Vec<int32_t> greedy_, winners_, few_;      // candidates, kind by kind, and all
 };
 
 }  // namespace bitnet

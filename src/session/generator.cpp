@@ -3,14 +3,14 @@
 #include <algorithm>
 #include <chrono>
 
+#include "session/pick.h"
+
 namespace bitnet {
 namespace {
 
 // Prompt tokens decoded in one go: large enough to be fast, small enough that a cancelled prompt
 // has most of its work kept.
 constexpr size_t kSlice = 512;
-// What an entry of a batch must give for pick().
-constexpr uint32_t kWantPick = BITNET_WANT_LOGITS;
 // Drafts of a pass lie in one page of the cache (KvCache::keep_ahead()).
 constexpr int32_t kMostDrafts = kPagePositions - 1;
 
@@ -68,6 +68,7 @@ Generator::Generator(Context& context, const Tokenizer& tokenizer, const Options
       draft_tokens_(options.draft_tokens),
       ignore_end_(options.ignore_end),
       sampler_(std::move(sampler)),
+      want_(sampler_->needs_all_logits(vocabulary_) ? BITNET_WANT_LOGITS : BITNET_WANT_SAMPLE),
       stop_(std::move(stop)),
       decoder_(tokenizer, options.show_special, !options.continues_text),
       history_(options.prompt) {
@@ -131,7 +132,7 @@ bool Generator::show_ahead() noexcept {
 
 // How many tokens to guess: none if plain decoding would not come to use them all.
 uint64_t Generator::draft_count() const noexcept {
-  if (draft_tokens_ < 0 || tokens().empty() || pass_failed_ || drafts_.matched() == 0) return 0;
+  if (draft_tokens_ < 0 || tokens().empty() || memory_short_ || drafts_.matched() == 0) return 0;
   const int64_t length = static_cast<int64_t>(history_.size());
   const int64_t page_end = (length + kPagePositions - 1) / kPagePositions * kPagePositions;
   const uint64_t left = max_tokens_ - tokens().size() - 1;
@@ -157,7 +158,6 @@ Status Generator::decode_history(uint64_t drafts) {
                          history_.size(), static_cast<long long>(cache.positions()));
   }
   cache.truncate(sequence_, static_cast<int64_t>(held));
-  pass_failed_ = true;
   double seconds = 0;
   while (held < history_.size()) {
     const uint64_t count = std::min<uint64_t>(kSlice, history_.size() - held);
@@ -165,20 +165,22 @@ Status Generator::decode_history(uint64_t drafts) {
     for (uint64_t i = held; i < held + count; ++i) {
       const bool last = i + 1 == history_.size();
       batch_.push_back(
-          {history_[i], static_cast<int32_t>(i), sequence_, last ? kWantPick : uint32_t{0}});
+          {history_[i], static_cast<int32_t>(i), sequence_, last ? want_ : uint32_t{0}});
     }
     held += count;
     if (held == history_.size()) {
       for (uint64_t i = 0; i < drafts; ++i) {
         batch_.push_back(
-            {drafts_.guess(history_, i), static_cast<int32_t>(held + i), sequence_, kWantPick});
+            {drafts_.guess(history_, i), static_cast<int32_t>(held + i), sequence_, want_});
       }
     }
     const double started = now();
-    BITNET_TRY(context_.decode(batch_));
+    memory_short_ |= drafts > 0;  // should decode() throw
+    const Status decoded = context_.decode(batch_);
+    memory_short_ &= drafts == 0;
+    BITNET_TRY(decoded);
     seconds = now() - started;
   }
-  pass_failed_ = false;
   cache.keep_ahead(sequence_, static_cast<int64_t>(history_.size()));
   if (batch_.size() == drafts + 1)
     context_.pass_costs().learn(static_cast<int64_t>(drafts) + 1, seconds);
@@ -208,7 +210,7 @@ Status Generator::pick_all(uint64_t drafts) {
 
 // The one place where a token is chosen: for the one after this entry of the last batch.
 Status Generator::pick(uint64_t entry, int32_t* token) {
-  const Status picked = sampler_->pick(context_.logits(entry), vocabulary_, token);
+  const Status picked = pick_token(context_.read_out(), entry, vocabulary_, *sampler_, token);
   if (picked.code() == BITNET_E_ARGUMENT) {  // the options were checked when the sampler was opened
     return Status::error(BITNET_E_FORMAT, "the model does not compute numbers: %s", picked.text());
   }

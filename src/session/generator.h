@@ -76,6 +76,7 @@ class Generator {
   const int64_t draft_tokens_;
   const bool ignore_end_;
   Ptr<Sampler> sampler_;
+  const uint32_t want_;  // what an entry of a batch must give for pick()
   StopMatcher stop_;
   StreamDecoder decoder_;
   Info info_;
@@ -85,9 +86,9 @@ class Generator {
   Vec<int32_t> picks_;
   size_t next_pick_ = 0;
   Drafts drafts_;
-  bool pass_failed_ = false;  // the last one: the next goes without drafts
-  String decoded_;            // what the decoder gave for one token
-  String piece_;              // what next() returned
+  bool memory_short_ = false;  // a pass with drafts ran out of it: there are none any more
+  String decoded_;             // what the decoder gave for one token
+  String piece_;               // what next() returned
 };
 
 }  // namespace bitnet

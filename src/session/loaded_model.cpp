@@ -137,8 +137,7 @@ Status LoadedModel::read() {
     chat_template_ = chat.value();
   }
   if (!options_.describe) {
-    BITNET_LET(weights_,
-               Weights::prepare(*description_, *ops_, options_.threads, options_.progress));
+    BITNET_LET(weights_, Weights::prepare(*description_, *ops_, options_.weights()));
   }
   return {};
 }

@@ -26,10 +26,12 @@ class LoadedModel {
     int threads = 1;
     I2sLayout i2s_layout = I2sLayout::k128;
     int gate = -1;
-    bitnet_weights weights = BITNET_WEIGHTS_AUTO;
+    bitnet_weights kind = BITNET_WEIGHTS_AUTO;
     bitnet_head head = BITNET_HEAD_AUTO;
     Log log;
     Progress progress;
+
+    Weights::Options weights() const noexcept { return {kind, head, threads, progress}; }
   };
 
   static Result<Ptr<const LoadedModel>> open_path(const char* path, const Options& options);

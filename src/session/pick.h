@@ -3,14 +3,14 @@
 #pragma once
 
 #include "base/status.h"
-#include "forward/context.h"
+#include "forward/read_out.h"
 #include "sample/sampler.h"
 
 namespace bitnet {
 
-// Of the tokens below `vocabulary`. The entry must have wanted to be sampled, or its logits. Fails
-// as Sampler::pick, and with BITNET_E_STATE if the entry wanted neither.
-Status pick_token(Context& context, uint64_t entry, int64_t vocabulary, Sampler& sampler,
+// Of the tokens below `vocabulary`. The entry must have wanted to be sampled, or its logits: else
+// BITNET_E_STATE. Otherwise fails as Sampler::pick. May throw std::bad_alloc, changing nothing.
+Status pick_token(ReadOut& read_out, uint64_t entry, int64_t vocabulary, Sampler& sampler,
                   int32_t* token);
 
 }  // namespace bitnet

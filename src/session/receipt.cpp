@@ -41,6 +41,17 @@ const char* compute_path(const KernelCounts& counts) noexcept {
   return counts.dense_matmul > 0 ? "cpu/dense" : "none";
 }
 
+const char* weights_name(bitnet_weights kind) noexcept {
+  switch (kind) {
+    case BITNET_WEIGHTS_BASE3:
+      return "base3";
+    case BITNET_WEIGHTS_FILE:
+      return "file";
+    default:
+      return "2bit";
+  }
+}
+
 }  // namespace
 
 Result<String> write_receipt(const LoadedModel& model, const Context& context) {
@@ -62,10 +73,17 @@ Result<String> write_receipt(const LoadedModel& model, const Context& context) {
   add(json, "threads", static_cast<double>(context.threads()));
   add(json, "batches", stats.batches);
   add(json, "tokens", stats.tokens);
-  add(json, "head_rows", stats.head_rows);
+  const ReadOut::Counts& head = context.read_out().counts();
+  add(json, "head_rows", head.rows);
+  add(json, "screened_tokens", head.screened);
+  add(json, "screened_rows", head.exact);
+  add(json, "full_tokens", head.full);
+  add(json, "screened_bound", head.widest_bound);
   add_hash(json, "token_hash", stats.token_hash);
   add(json, "seconds", stats.seconds);
-  add(json, "weight_bytes", model.weights()->packed_bytes());
+  add(json, "weights", weights_name(model.weights()->kind()));
+  add(json, "head", model.weights()->screen ? "screened" : "full");
+  add(json, "weight_bytes", model.weights()->bytes());
   add(json, "cache_bytes", context.cache().bytes());
   add(json, "work_bytes", context.work_bytes());
   cJSON* kernels = checked(cJSON_AddObjectToObject(json, "kernel_calls"));

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -125,15 +126,7 @@ struct Ternary {
         file(kind_.packing == Packing::kFileRows ? new uint8_t[size_t(rows * row_bytes + 1)]
                                                  : nullptr),
         matrix{file ? file.get() + 1 : tiles.data(), rows, cols, scale, kind.packing, row_bytes} {
-    if (file) {
-      std::memset(file.get(), 0x55, size_t(rows * row_bytes + 1));
-    } else if (kind.packing == Packing::kTwoBit) {
-      std::memset(tiles.data(), 0x55, size_t(tiles.size()));
-    } else {  // all digits 1, where there are digits
-      for (int64_t i = 0; i < tiles.size(); ++i) {
-        tiles[i] = digits(i % tile_bytes(kind.packing, cols) / 64) ? 84 + 28 + 9 + 3 + 1 : 0x55;
-      }
-    }
+    fill(1);
   }
   void set(int64_t r, int64_t c, int code) {
     const int change = code - codes[size_t(r * matrix.cols + c)];
@@ -146,9 +139,14 @@ struct Ternary {
       for (int64_t c = 0; c < matrix.cols; ++c) set(r, c, int(source.up_to(2)));
     }
   }
-  void fill(int code) {
-    for (int64_t r = 0; r < matrix.rows; ++r) {
-      for (int64_t c = 0; c < matrix.cols; ++c) set(r, c, code);
+  void fill(int code) {  // padding included
+    std::fill(codes.begin(), codes.end(), static_cast<uint8_t>(code));
+    const auto two_bits = static_cast<uint8_t>(0x55 * code);
+    if (file) return void(std::memset(file.get(), two_bits, size_t(matrix.rows * row_bytes + 1)));
+    for (int64_t i = 0; i < tiles.size(); ++i) {
+      const bool base3 =
+          kind.packing == Packing::kBase3 && digits(i % tile_bytes(kind.packing, matrix.cols) / 64);
+      tiles[i] = base3 ? static_cast<uint8_t>((84 + 28 + 9 + 3 + 1) * code) : two_bits;
     }
   }
 

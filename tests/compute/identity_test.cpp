@@ -79,14 +79,12 @@ TEST_P(Identity, TernaryMatmulEveryPackingAndCountOfTokens) {
       }
       for (int64_t tokens : {1,  2,  3,  4,  5,  6,  7,  8,  9,  11, 12, 13,
                              16, 18, 23, 24, 25, 31, 36, 37, 48, 61, 64, 128}) {
-        if (rows != 33 && tokens % 12 > 1 && tokens > 4) continue;
+        if (rows != 33 && tokens != 1 && tokens != 13 && tokens != 24) continue;
         Activations x(tokens, cols);
         x.randomize(source);
-        Guarded<float> expected(tokens * rows), actual(tokens * rows), same(tokens * rows);
+        Guarded<float> expected(tokens * rows), actual(tokens * rows);
         multiply(reference(), expected.data(), rows, two_bit, 0, rows, x, tokens);
-        multiply(reference(), same.data(), rows, w, 0, rows, x, tokens);
         multiply(ops(), actual.data(), rows, w, 0, rows, x, tokens);
-        ASSERT_TRUE(expected.same_bits(same)) << kind.name << ", the reference";
         ASSERT_TRUE(expected.same_bits(actual))
             << kind.name << ", " << rows << " x " << cols << ", tokens " << tokens;
       }

@@ -142,5 +142,52 @@ TEST(KvCache, RandomOperationsKeepEverySequenceItsOwn) {
   }
 }
 
+TEST(KvCache, TokensKeptAheadComeBackOneByOne) {
+  KvCache cache(small(), 640, 2);
+  append(cache, 0, {1, 2, 3, 4, 5});
+  cache.keep_ahead(0, 2);
+  expect_holds(cache, 0, {1, 2});
+  EXPECT_FALSE(cache.advance(0, 4)) << "3 comes first";
+  EXPECT_TRUE(cache.advance(0, 3));
+  EXPECT_TRUE(cache.advance(0, 4));
+  expect_holds(cache, 0, {1, 2, 3, 4});
+  EXPECT_TRUE(cache.advance(0, 5));
+  EXPECT_FALSE(cache.advance(0, 6));
+  expect_holds(cache, 0, {1, 2, 3, 4, 5});
+}
+
+TEST(KvCache, KeepsNoPageForTokensAhead) {
+  KvCache cache(small(), 640, 2);
+  append(cache, 0, std::vector<int32_t>(70, 5));
+  cache.keep_ahead(0, 60);
+  EXPECT_EQ(cache.positions_used(), 64);
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(cache.advance(0, 5));
+  EXPECT_FALSE(cache.advance(0, 5)) << "it was on a page that is gone";
+  expect_holds(cache, 0, std::vector<int32_t>(64, 5));
+  append(cache, 0, {6, 7});
+  cache.keep_ahead(0, 64);
+  EXPECT_EQ(cache.positions_used(), 64);
+  EXPECT_FALSE(cache.advance(0, 6));
+}
+
+TEST(KvCache, AnyOtherChangeForgetsWhatIsAhead) {
+  const std::vector<int32_t> nine = {9};
+  const auto forgets = [&](auto&& change) {
+    KvCache cache(small(), 640, 2);
+    append(cache, 0, {1, 2, 3, 4});
+    append(cache, 1, {1, 2});
+    cache.keep_ahead(0, 2);
+    change(cache);
+    return !cache.advance(0, 3);
+  };
+  EXPECT_FALSE(forgets([](KvCache&) {}));
+  EXPECT_FALSE(forgets([&](KvCache& cache) { append(cache, 1, nine); })) << "of another sequence";
+  EXPECT_TRUE(forgets([](KvCache& cache) { cache.reserve(0, 1); }));
+  EXPECT_TRUE(forgets([](KvCache& cache) { cache.truncate(0, 2); }));
+  EXPECT_TRUE(forgets([](KvCache& cache) { cache.fork(1, 0); }));
+  EXPECT_TRUE(forgets([&](KvCache& cache) { cache.replace(0, nine); }));
+  EXPECT_TRUE(forgets([](KvCache& cache) { cache.fork(0, 1); })) << "the page is shared";
+}
+
 }  // namespace
 }  // namespace bitnet

@@ -126,7 +126,7 @@ TEST(Pack, PartsOfRowsWriteTheirTilesOnly) {
     const ByteVector expected = tiles_of(part, whole, cols);
     ByteVector tiles(expected.size(), 0xee);
     const auto tile_bytes = static_cast<ptrdiff_t>(packed_bytes(Packing::kTwoBit, 16, cols));
-    ASSERT_TRUE(pack_tiles(e.p, 16, 48, tiles.data()).ok());
+    ASSERT_TRUE(pack_tiles(e.p, 16, 48, tiles.data() + tile_bytes).ok());
     EXPECT_TRUE(std::all_of(tiles.begin(), tiles.begin() + tile_bytes,
                             [](uint8_t byte) { return byte == 0xee; }));
     EXPECT_TRUE(std::equal(tiles.begin() + tile_bytes, tiles.begin() + 3 * tile_bytes,
@@ -134,7 +134,7 @@ TEST(Pack, PartsOfRowsWriteTheirTilesOnly) {
     EXPECT_TRUE(std::all_of(tiles.begin() + 3 * tile_bytes, tiles.end(),
                             [](uint8_t byte) { return byte == 0xee; }));
     ASSERT_TRUE(pack_tiles(e.p, 0, 16, tiles.data()).ok());
-    ASSERT_TRUE(pack_tiles(e.p, 48, whole, tiles.data()).ok());
+    ASSERT_TRUE(pack_tiles(e.p, 48, whole, tiles.data() + 3 * tile_bytes).ok());
     EXPECT_EQ(tiles, expected) << format.name;
   }
 }

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -244,6 +245,24 @@ TEST_F(Random, GeneratorsOfOneContextTakeTurns) {
   }
   EXPECT_EQ(texts[0], a);
   EXPECT_EQ(texts[1], b);
+}
+
+// Pools that share the cores, each with a host's thread of its own.
+TEST_F(Random, ContextsDecodeSideBySide) {
+  auto options = options_for(kPrompt, 40);
+  options.flags = BITNET_GENERATE_IGNORE_END;
+  const Ctx alone = open_ctx(model.get());
+  const Reply right = read_all(open_generator(alone.get(), options).get());
+  std::vector<std::vector<int32_t>> replies(4);
+  std::vector<std::thread> hosts;
+  for (size_t i = 0; i < replies.size(); ++i) {
+    hosts.emplace_back([&, i] {
+      const Ctx ctx = open_ctx(model.get(), 0, static_cast<int>(i % 3) + 1);
+      replies[i] = read_all(open_generator(ctx.get(), options).get()).tokens;
+    });
+  }
+  for (std::thread& host : hosts) host.join();
+  for (const auto& tokens : replies) EXPECT_EQ(tokens, right.tokens);
 }
 
 TEST_F(Random, AFullContextEndsTheReply) {

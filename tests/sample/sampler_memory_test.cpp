@@ -56,17 +56,17 @@ TEST(SamplerMemory, IsAskedForByTheFirstCandidatesOnly) {
     if (top_k == 0) options.top_p = 1;
     auto sampler = Sampler::open(options);
     ASSERT_TRUE(sampler.ok());
-    Vec<int32_t> tokens;
+    std::vector<float> low(logits), high(logits);
+    for (float& h : high) h += 0.5f;
+    std::span<const int32_t> tokens;
     const auto candidates = [&] {
-      std::vector<float> low(logits), high(logits);
-      for (float& h : high) h += 0.5f;
       const size_t before = test::allocated_bytes;
-      EXPECT_EQ(sampler.value()->candidates(low.data(), high.data(), 5000, 5000, &tokens),
-                Sampler::Screening::kCandidates);
+      tokens = sampler.value()->candidates(low.data(), high.data(), 5000);
       return test::allocated_bytes - before;
     };
-    test::fail_each_allocation([&] { candidates(); });
-    const Vec<int32_t> first(tokens);
+    EXPECT_GT(test::fail_each_allocation([&] { candidates(); }), 0);
+    const std::vector<int32_t> first(tokens.begin(), tokens.end());
+    EXPECT_FALSE(first.empty());
     for (int i = 0; i < 20; ++i) {
       EXPECT_EQ(candidates(), 0u) << top_k;
       EXPECT_TRUE(std::equal(first.begin(), first.end(), tokens.begin(), tokens.end()));

@@ -17,18 +17,26 @@
 #include "session/loaded_model.h"
 #include "session/saved_sequence.h"
 
-// Stands before bitnet::allocate (linked with --wrap), to fail on demand.
+// Stand before bitnet::allocate and bitnet::Buffer(size_t) (linked with --wrap), to fail on demand.
 namespace {
 long allocations_left = -1;  // until one fails; -1: none does
+size_t largest_block = SIZE_MAX;
+
+bool may_allocate(size_t bytes) {
+  if (bytes > largest_block) return false;
+  return allocations_left < 0 || allocations_left-- > 0;
 }
-extern "C" void* __real__ZN6bitnet8allocateEmm(size_t bytes, size_t alignment);
-extern "C" void* __wrap__ZN6bitnet8allocateEmm(size_t bytes, size_t alignment) {
-  if (allocations_left == 0) {
-    allocations_left = -1;
-    return nullptr;
-  }
-  if (allocations_left > 0) --allocations_left;
-  return __real__ZN6bitnet8allocateEmm(bytes, alignment);
+}  // namespace
+extern "C" {
+void* __real__ZN6bitnet8allocateEmm(size_t bytes, size_t alignment);
+void* __wrap__ZN6bitnet8allocateEmm(size_t bytes, size_t alignment) {
+  return may_allocate(bytes) ? __real__ZN6bitnet8allocateEmm(bytes, alignment) : nullptr;
+}
+void __real__ZN6bitnet6BufferC1Em(void* buffer, size_t bytes);
+void __wrap__ZN6bitnet6BufferC1Em(void* buffer, size_t bytes) {
+  if (!may_allocate(bytes)) throw std::bad_alloc();
+  __real__ZN6bitnet6BufferC1Em(buffer, bytes);
+}
 }
 
 namespace bitnet {
@@ -160,6 +168,32 @@ Counts expect_plain(Generator::Options options, int64_t positions = 512,
     if (testing::Test::HasFatalFailure()) break;
   }
   return counts;
+}
+
+// Plain decoding itself, against the loop a host would write.
+TEST(Plain, IsALoopOfDecodePickAndAccept) {
+  Generator::Options options = plain_options();
+  options.sampling.temperature = 0.8f;
+  options.sampling.repeat_penalty = 1.1f;
+  options.sampling.penalty_window = 10;
+  options.sampling.seed = 3;
+  options.max_tokens = 40;
+  Counts counts;
+  const Ptr<Context> context = open_context(), other = open_context();
+  const std::vector<int32_t> reply = watch(*context, options, &counts).back().tokens;
+  const Ptr<Sampler> sampler = std::move(Sampler::open(options.sampling).value());
+  std::vector<int32_t> tokens(options.prompt.begin(), options.prompt.end());
+  for (size_t i = 0; tokens.size() < options.prompt.size() + 40; ++i) {
+    const bitnet_batch_entry entry = {tokens[i], static_cast<int32_t>(i), 0, BITNET_WANT_LOGITS};
+    ASSERT_TRUE(other->decode({&entry, 1}).ok());
+    if (i + 1 < tokens.size()) continue;
+    int32_t token;
+    ASSERT_TRUE(sampler->pick(other->read_out().logits(0), options.vocabulary, &token).ok());
+    ASSERT_TRUE(sampler->accept(token).ok());
+    tokens.push_back(token);
+  }
+  tokens.erase(tokens.begin(), tokens.begin() + static_cast<ptrdiff_t>(options.prompt.size()));
+  EXPECT_EQ(reply, tokens);
 }
 
 TEST(Drafted, GreedyIsPlainGreedyAndUsesFewerPasses) {
@@ -405,6 +439,33 @@ TEST(Drafted, AFailedAllocationCostsOneCall) {
     }
     EXPECT_GT(failures, 3);
   }
+}
+
+// Logits of a pass with drafts are more than there is memory for: one call says so.
+TEST(Drafted, WithoutMemoryForDraftsTheReplyGoesOnWithoutThem) {
+  Generator::Options options = plain_options();
+  options.draft_tokens = 8;
+  options.max_tokens = 60;
+  Counts counts;
+  std::string whole, text;
+  const Ptr<Context> context = open_context(), other = open_context();
+  for (const Seen& seen : watch(*other, options, &counts)) whole += seen.piece;
+  ASSERT_GT(counts.accepted, 0u);
+  const Ptr<Generator> generator = open_generator(*context, options);
+  largest_block = static_cast<size_t>(options.vocabulary) * 4 * 9 - 1;
+  int failures = 0;
+  for (bool over = false; !over && failures < 100;) {
+    try {
+      const auto piece = generator->next();
+      over = !piece.ok() || piece.value().empty();
+      if (piece.ok()) text += piece.value();
+    } catch (const std::bad_alloc&) {
+      ++failures;
+    }
+  }
+  largest_block = SIZE_MAX;
+  EXPECT_EQ(text, whole);
+  EXPECT_EQ(failures, 1);
 }
 
 TEST(Drafted, RefusesCountsThatMakeNoSense) {

@@ -1,12 +1,11 @@
 // A pick by candidates is the pick of the full pass: same token, same error, for every sampler,
 // head and hidden state. Looks for: a candidate left out, a tie broken otherwise, an error hidden.
-#include "session/screened_pick.h"
-
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
+#include "session/pick.h"
 #include "support/heads.h"
 
 namespace bitnet {
@@ -52,36 +51,57 @@ struct Count {
   int64_t picks = 0, by_candidates = 0, errors = 0;
 };
 
+// Weights of a model that is nothing but a head. The hidden state goes in as the output norm's
+// gain: the norm of ones, with eps 0, is that gain to the bit.
+struct OnlyHead {
+  ModelDescription model;
+  Weights weights{model, *select_ops(nullptr)};
+
+  OnlyHead(const DenseMatrix& head, ThreadPool& pool) {
+    model.hyper = {};
+    model.hyper.width = head.cols;
+    model.hyper.vocab = head.rows;
+    model.head = head;
+    auto screen = ScreenedHead::prepare(head, weights.ops, pool, {});
+    EXPECT_TRUE(screen.ok());
+    weights.screen = std::move(screen.value());
+  }
+};
+
 // The same sampler twice, one with all logits, one with the screen; a few tokens in a row.
-void expect_same_picks(Random& random, const Head& head, const ScreenedHead& screen,
-                       const SamplerOptions& options, int64_t vocabulary, ThreadPool& pool,
-                       bool ordinary, Count& count) {
+void expect_same_picks(Random& random, OnlyHead& head, const SamplerOptions& options,
+                       int64_t vocabulary, ThreadPool& pool, bool ordinary, Count& count) {
   auto full = Sampler::open(options), screened = Sampler::open(options);
   ASSERT_TRUE(full.ok() && screened.ok());
-  ScreenScratch scratch;
-  scratch.reserve(1, head.matrix.cols, pool.size());
-  ScreenedPick pick;
-  std::vector<float> low(static_cast<size_t>(vocabulary)), high(low), logits(low);
+  ReadOut read_out(head.weights, pool, 2);
+  const int64_t width = head.model.hyper.width;
+  const std::vector<float> ones(static_cast<size_t>(2 * width), 1.0f);
+  const bitnet_batch_entry entries[] = {{0, 0, 0, BITNET_WANT_LOGITS},
+                                        {0, 0, 1, BITNET_WANT_SAMPLE}};
   for (int step = 0; step < 4; ++step) {
     const int64_t kind = ordinary || random.one_in(2) ? 0 : random.up_to(kHiddenKinds - 1);
-    const std::vector<float> h = hidden_state(random, head.matrix.cols, kind);
-    screen.full_pass(logits.data(), vocabulary, h.data(), pool);
-    screen.screen(low.data(), high.data(), vocabulary, h.data(), head.matrix.cols, 1, vocabulary,
-                  scratch, pool);
-    int32_t expected = -1, found = -1;
-    const Status a = full.value()->pick(logits.data(), vocabulary, &expected);
-    const Status b = pick.pick(screen, *screened.value(), h.data(), low.data(), high.data(),
-                               vocabulary, pool, &found);
-    ASSERT_EQ(expected, found) << "T " << options.temperature << " k " << options.top_k << " p "
-                               << options.top_p << " min_p " << options.min_p;
-    ASSERT_EQ(a.code(), b.code());
-    ASSERT_EQ(std::string(a.text()), b.text());
+    const std::vector<float> h = hidden_state(random, width, kind);
+    head.model.output_norm.assign(h.begin(), h.end());
+    read_out.assign(entries);
+    read_out.run(entries, 0, ones.data());
+    ASSERT_TRUE(read_out.logits(0) && !read_out.logits(1) && read_out.bounds(1));
+    int32_t expected = -1;
+    const Status a = full.value()->pick(read_out.logits(0), vocabulary, &expected);
+    for (int again = 0; again < 2; ++again) {  // a pick leaves everything as it was
+      int32_t found = -1;
+      const Status b = pick_token(read_out, 1, vocabulary, *screened.value(), &found);
+      ASSERT_EQ(expected, found) << "T " << options.temperature << " k " << options.top_k << " p "
+                                 << options.top_p << " min_p " << options.min_p;
+      ASSERT_EQ(a.code(), b.code());
+      ASSERT_EQ(std::string(a.text()), b.text());
+    }
     count.errors += !a.ok();
     const int32_t token = expected >= 0 ? expected : static_cast<int32_t>(step);
     ASSERT_TRUE(full.value()->accept(token).ok() && screened.value()->accept(token).ok());
   }
-  count.picks += static_cast<int64_t>(pick.counts().picks);
-  count.by_candidates += static_cast<int64_t>(pick.counts().picks - pick.counts().full_passes);
+  const ReadOut::Counts& counts = read_out.counts();
+  count.picks += static_cast<int64_t>(2 * counts.screened);
+  count.by_candidates += static_cast<int64_t>(2 * counts.screened - counts.full);
 }
 
 TEST(ScreenedPick, IsTheFullPassesPickForAdversarialHeads) {
@@ -94,13 +114,12 @@ TEST(ScreenedPick, IsTheFullPassesPickForAdversarialHeads) {
     const Head head(random, kTypes[round % 5], random.from(1, 900),
                     random.one_of<int64_t>({1, 30, 64, 100, 257}),
                     round % 2 ? Rows::kAdversarial : Rows::kUsual);
-    auto screen = ScreenedHead::prepare(head.matrix, *select_ops(nullptr), *pool, {});
-    ASSERT_TRUE(screen.ok());
+    OnlyHead only(head.matrix, *pool);
     const int64_t vocabulary = std::max<int64_t>(1, head.matrix.rows - random.up_to(20));
     for (int i = 0; i < 6; ++i) {
       std::vector<LogitBias> bias;
       const SamplerOptions options = random_options(random, vocabulary, bias);
-      expect_same_picks(random, head, *screen.value(), options, vocabulary, *pool, false, count);
+      expect_same_picks(random, only, options, vocabulary, *pool, false, count);
       if (HasFatalFailure()) return;
     }
   }
@@ -116,12 +135,11 @@ TEST(ScreenedPick, IsTheFullPassesPickForOrdinaryHeads) {
   Count count;
   for (const DenseType type : {DenseType::kF16, DenseType::kF32}) {
     const Head head(random, type, 20000, 320, Rows::kUsual);
-    auto screen = ScreenedHead::prepare(head.matrix, *select_ops(nullptr), *pool, {});
-    ASSERT_TRUE(screen.ok());
+    OnlyHead only(head.matrix, *pool);
     for (int i = 0; i < 40; ++i) {
       std::vector<LogitBias> bias;
       const SamplerOptions options = random_options(random, 20000, bias);
-      expect_same_picks(random, head, *screen.value(), options, 20000, *pool, true, count);
+      expect_same_picks(random, only, options, 20000, *pool, true, count);
       if (HasFatalFailure()) return;
     }
   }

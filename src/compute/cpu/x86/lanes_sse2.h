@@ -44,21 +44,44 @@ inline void store_part(float* p, Lanes a, int64_t n) noexcept {
   std::memcpy(p, whole, static_cast<size_t>(n) * 4);
 }
 
-inline Lanes load_half_part(const void* p, int64_t n) noexcept {
-  float whole[16] = {};
-  decode_f16(whole, static_cast<const uint8_t*>(p), n);
-  return load(whole);
+// half_to_float() of compute/dense_blocks.h on four halves, each in the low half of a word.
+inline __m128 floats_of_halves(__m128i words) noexcept {
+  const __m128i size = _mm_and_si128(words, _mm_set1_epi32(0x7fff));
+  const __m128 scaled =
+      _mm_mul_ps(_mm_castsi128_ps(_mm_slli_epi32(size, 13)), _mm_set1_ps(0x1p112f));
+  const __m128i not_finite =
+      _mm_and_si128(_mm_cmpgt_epi32(size, _mm_set1_epi32(0x7bff)), _mm_set1_epi32(0x7f800000));
+  const __m128i quiet =
+      _mm_and_si128(_mm_cmpgt_epi32(size, _mm_set1_epi32(0x7c00)), _mm_set1_epi32(0x00400000));
+  const __m128i sign = _mm_slli_epi32(_mm_and_si128(words, _mm_set1_epi32(0x8000)), 16);
+  const __m128i special = _mm_or_si128(_mm_or_si128(not_finite, quiet), sign);
+  return _mm_or_ps(scaled, _mm_castsi128_ps(special));
 }
 inline Lanes load_half(const void* p) noexcept {
-  return load_half_part(p, 16);
+  const __m128i* q = static_cast<const __m128i*>(p);
+  const __m128i low = _mm_loadu_si128(q), high = _mm_loadu_si128(q + 1), no = _mm_setzero_si128();
+  return {{floats_of_halves(_mm_unpacklo_epi16(low, no)),
+           floats_of_halves(_mm_unpackhi_epi16(low, no)),
+           floats_of_halves(_mm_unpacklo_epi16(high, no)),
+           floats_of_halves(_mm_unpackhi_epi16(high, no))}};
 }
-inline Lanes load_bfloat_part(const void* p, int64_t n) noexcept {
-  float whole[16] = {};
-  decode_bf16(whole, static_cast<const uint8_t*>(p), n);
-  return load(whole);
+inline Lanes load_half_part(const void* p, int64_t n) noexcept {
+  uint16_t whole[16] = {};
+  std::memcpy(whole, p, static_cast<size_t>(n) * 2);
+  return load_half(whole);
 }
 inline Lanes load_bfloat(const void* p) noexcept {
-  return load_bfloat_part(p, 16);
+  const __m128i* q = static_cast<const __m128i*>(p);
+  const __m128i low = _mm_loadu_si128(q), high = _mm_loadu_si128(q + 1), no = _mm_setzero_si128();
+  return {{_mm_castsi128_ps(_mm_unpacklo_epi16(no, low)),
+           _mm_castsi128_ps(_mm_unpackhi_epi16(no, low)),
+           _mm_castsi128_ps(_mm_unpacklo_epi16(no, high)),
+           _mm_castsi128_ps(_mm_unpackhi_epi16(no, high))}};
+}
+inline Lanes load_bfloat_part(const void* p, int64_t n) noexcept {
+  uint16_t whole[16] = {};
+  std::memcpy(whole, p, static_cast<size_t>(n) * 2);
+  return load_bfloat(whole);
 }
 inline Lanes load_int8(const int8_t* p) noexcept {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
@@ -102,12 +125,26 @@ inline __m128d fused_to_odd(__m128d a, __m128d b, __m128d c) noexcept {
   const __m128i truncated = _mm_sub_epi64(_mm_castpd_si128(sum), _mm_and_si128(opposite, inexact));
   return _mm_castsi128_pd(_mm_or_si128(truncated, inexact));
 }
-inline __m128 fused(__m128 a, __m128 b, __m128 c) noexcept {
-  const __m128d low = fused_to_odd(_mm_cvtps_pd(a), _mm_cvtps_pd(b), _mm_cvtps_pd(c));
-  const __m128d high =
-      fused_to_odd(_mm_cvtps_pd(_mm_movehl_ps(a, a)), _mm_cvtps_pd(_mm_movehl_ps(b, b)),
-                   _mm_cvtps_pd(_mm_movehl_ps(c, c)));
+inline __m128 joined(__m128d low, __m128d high) noexcept {
   return _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high));
+}
+// Rounding the sum to double and then to float is wrong only where the double is half way between
+// two floats: its last 29 bits are 10..0, or it is so small that a float has fewer bits.
+inline __m128 fused(__m128 a, __m128 b, __m128 c) noexcept {
+  const __m128d a_low = _mm_cvtps_pd(a), a_high = _mm_cvtps_pd(_mm_movehl_ps(a, a));
+  const __m128d b_low = _mm_cvtps_pd(b), b_high = _mm_cvtps_pd(_mm_movehl_ps(b, b));
+  const __m128d c_low = _mm_cvtps_pd(c), c_high = _mm_cvtps_pd(_mm_movehl_ps(c, c));
+  const __m128d low = _mm_add_pd(_mm_mul_pd(a_low, b_low), c_low);
+  const __m128d high = _mm_add_pd(_mm_mul_pd(a_high, b_high), c_high);
+  const __m128 result = joined(low, high);
+  const __m128i last_words =
+      _mm_castps_si128(_mm_shuffle_ps(_mm_castpd_ps(low), _mm_castpd_ps(high), 0x88));
+  const __m128i half_way = _mm_cmpeq_epi32(_mm_and_si128(last_words, _mm_set1_epi32(0x1fffffff)),
+                                           _mm_set1_epi32(0x10000000));
+  const __m128i size = _mm_and_si128(_mm_castps_si128(result), _mm_set1_epi32(0x7fffffff));
+  const __m128i small = _mm_cmpgt_epi32(_mm_set1_epi32(0x00800001), size);
+  if (__builtin_expect(_mm_movemask_epi8(_mm_or_si128(half_way, small)) == 0, 1)) return result;
+  return joined(fused_to_odd(a_low, b_low, c_low), fused_to_odd(a_high, b_high, c_high));
 }
 inline Lanes fused(Lanes a, Lanes b, Lanes c) noexcept {
   return each([&](int i) { return fused(a.v[i], b.v[i], c.v[i]); });
