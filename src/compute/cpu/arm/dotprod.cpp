@@ -3,6 +3,7 @@
 #include "compute/cpu/arm/lanes_neon.h"
 // In terms of these lanes:
 #include "compute/cpu/arm/measure_neon.h"
+#include "compute/cpu/arm/screen_sdot.h"
 #include "compute/cpu/arm/sdot.h"
 #include "compute/cpu/arm/tables.h"
 #include "compute/cpu/arm/ternary_tiles.h"
@@ -62,8 +63,9 @@ struct Products {
 };
 
 void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t first_row,
-                    int64_t last_row, const QuantizedRows& x, int64_t tokens) noexcept {
-  ternary_tiles<Products>(y, y_stride, w, first_row, last_row, x, tokens, tile_one);
+                    int64_t last_row, const QuantizedRows& x, int64_t tokens,
+                    uint8_t* scratch) noexcept {
+  ternary_tiles<Products>(y, y_stride, w, first_row, last_row, x, tokens, scratch, tile_one);
 }
 
 uint64_t int8_multiply_adds(uint64_t count) noexcept {

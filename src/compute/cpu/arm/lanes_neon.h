@@ -10,6 +10,15 @@
 namespace bitnet {
 namespace {
 
+// A value the compiler knows nothing about: it would make masks again in every turn of a loop, and
+// see that both halves of a broadcast are the same and multiply by the lower, for which it has to
+// move the codes' upper half down.
+template <class Vector>
+inline Vector opaque(Vector v) noexcept {
+  asm("" : "+w"(v));
+  return v;
+}
+
 struct Lanes {
   float32x4_t v[4];
 };

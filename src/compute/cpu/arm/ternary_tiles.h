@@ -10,15 +10,6 @@
 namespace bitnet {
 namespace {
 
-// A value the compiler knows nothing about: it would make masks again in every turn of a loop, and
-// see that both halves of a broadcast are the same and multiply by the lower, for which it has to
-// move the codes' upper half down.
-template <class Vector>
-inline Vector opaque(Vector v) noexcept {
-  asm("" : "+w"(v));
-  return v;
-}
-
 // The 16 rows of a tile with one token.
 struct TileSums {
   int32x4_t rows[4] = {vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)};
@@ -105,11 +96,11 @@ inline void tile_several(float* y, int64_t y_stride, int64_t rows, const uint8_t
 template <class Products, class TileOne>
 inline void ternary_tiles(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t first_row,
                           int64_t last_row, const QuantizedRows& x, int64_t tokens,
-                          const TileOne& tile_one) noexcept {
+                          uint8_t* scratch, const TileOne& tile_one) noexcept {
   const int64_t groups = padded_cols(w.cols) / 16;
   const int64_t parts = (tokens + kManyTokens - 1) / kManyTokens;  // of nearly equal size
   for (int64_t r = first_row; r < last_row; r += kTileRows) {
-    const uint8_t* tile = w.tiles + r / kTileRows * groups * 64;
+    const uint8_t* tile = two_bit_tile(w, r / kTileRows, scratch);
     const int64_t rows = at_most(last_row - r, kTileRows);
     for (int64_t part = 0; part < parts; ++part) {
       const int64_t t = tokens * part / parts, n = tokens * (part + 1) / parts - t;
