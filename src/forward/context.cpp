@@ -26,6 +26,9 @@ constexpr int64_t kSplitTokens = 8;  // more tokens than this keep all threads b
 constexpr int64_t kBlockTokens = 8;
 // Work on fewer tokens than this is not worth waking the pool for.
 constexpr int64_t kInlineTokens = 4;
+// A thread takes products in chunks of at least so many bytes of weights, which are a stream worth
+// prefetching, and not many more than so many chunks a phase.
+constexpr int64_t kChunkBytes = 64 << 10, kChunksPerWorker = 8;
 
 int64_t queries_per_kv_head(const HyperParameters& h) noexcept {
   return h.heads / h.kv_heads;
@@ -491,13 +494,11 @@ void Context::attend(std::span<const bitnet_batch_entry> entries) noexcept {
     return blocks_[static_cast<size_t>(item / kv_heads)];
   };
   if (static_cast<int64_t>(entries.size()) > kSplitTokens || pool_->size() == 1) {
-    pool_->run([&](int worker) {
-      for (int64_t item = worker; item < items; item += pool_->size()) {
-        const QueryBlock& block = block_of(item);
-        AttentionTree tree = tree_of(worker, block.tokens * per_token);
-        fold_pages(worker, entries, block, item % kv_heads, 0, block.page + 1, tree);
-        finish_attention(block, item % kv_heads, tree.result());
-      }
+    pool_->run_chunks(items, [&](int worker, int64_t item) {
+      const QueryBlock& block = block_of(item);
+      AttentionTree tree = tree_of(worker, block.tokens * per_token);
+      fold_pages(worker, entries, block, item % kv_heads, 0, block.page + 1, tree);
+      finish_attention(block, item % kv_heads, tree.result());
     });
     return;
   }
@@ -515,16 +516,14 @@ void Context::attend(std::span<const bitnet_batch_entry> entries) noexcept {
                        AttentionPart::floats(block_of(item).row * per_token, hyper_.head_dim);
     return work_.parts.as<float>() + at;
   };
-  pool_->run([&](int worker) {
-    for (int64_t i = worker; i < items * groups; i += pool_->size()) {
-      const int64_t item = i / groups, group = i % groups, first = group * kGroupPages;
-      const QueryBlock& block = block_of(item);
-      const int64_t last = std::min(first + kGroupPages, block.page + 1);
-      if (first >= last) continue;
-      AttentionTree tree = tree_of(worker, block.tokens * per_token);
-      fold_pages(worker, entries, block, item % kv_heads, first, last, tree);
-      std::memcpy(part_at(item, group), tree.result().maximum, bytes_of(block));
-    }
+  pool_->run_chunks(items * groups, [&](int worker, int64_t i) {
+    const int64_t item = i / groups, group = i % groups, first = group * kGroupPages;
+    const QueryBlock& block = block_of(item);
+    const int64_t last = std::min(first + kGroupPages, block.page + 1);
+    if (first >= last) return;
+    AttentionTree tree = tree_of(worker, block.tokens * per_token);
+    fold_pages(worker, entries, block, item % kv_heads, first, last, tree);
+    std::memcpy(part_at(item, group), tree.result().maximum, bytes_of(block));
   });
   for (int64_t item = 0; item < items; ++item) {
     const QueryBlock& block = block_of(item);
@@ -576,43 +575,50 @@ uint8_t* Context::scratch_of(int worker) noexcept {
   return work_.ternary.data() + worker * ternary_scratch_bytes(widest(hyper_));
 }
 
-// All products of one input in one phase: their rows, laid end to end, are shared among the
-// threads.
+// Rows of one product, in tiles.
+void Context::multiply_tiles(int worker, const Product& product, int64_t first_tile,
+                             int64_t last_tile, int64_t tokens) noexcept {
+  const Linear& map = *product.map;
+  const int64_t first = first_tile * kTileRows, last = std::min(last_tile * kTileRows, map.rows());
+  KernelCounts& counts = counts_[static_cast<size_t>(worker)];
+  if (map.ternary) {
+    const QuantizedRows quantized = {work_.quantized.as<int8_t>(), quantized_stride_,
+                                     work_.quantized_scale.as<float>(),
+                                     work_.quantized_sum.as<int32_t>()};
+    ops_.ternary_matmul(product.y, product.y_stride, map.tiles, first, last, quantized, tokens,
+                        scratch_of(worker));
+    counts.ternary_matmul += 1;
+  } else {
+    ops_.dense_matmul(product.y, product.y_stride, map.dense, first, last, work_.normed.as<float>(),
+                      normed_stride_, tokens);
+    counts.dense_matmul += 1;
+  }
+  if (map.output_scale == 1.0f) return;
+  for (int64_t t = 0; t < tokens; ++t) {
+    ops_.scale(product.y + t * product.y_stride + first, map.output_scale, last - first);
+  }
+}
+
+// All products of one input in one phase: their rows, laid end to end, are cut into chunks.
 void Context::multiply(std::span<const Product> products, int64_t tokens) {
   const Timed timed(weight_seconds_);
-  const QuantizedRows quantized = {work_.quantized.as<int8_t>(), quantized_stride_,
-                                   work_.quantized_scale.as<float>(),
-                                   work_.quantized_sum.as<int32_t>()};
-  const float* normed = work_.normed.as<float>();
   const auto tiles_of = [](const Product& p) {
     return (p.map->rows() + kTileRows - 1) / kTileRows;
   };
   int64_t tiles = 0;
   for (const Product& p : products) tiles += tiles_of(p);
-  pool_->run([&](int worker) {
-    KernelCounts& counts = counts_[static_cast<size_t>(worker)];
-    const Share share = share_of(tiles, 1, worker, pool_->size());
-    uint8_t* scratch = scratch_of(worker);
+  const int64_t of_tile = products[0].map->cols() * kTileRows / 4;  // bytes, about
+  const int64_t per_chunk =
+      std::max({kChunkBytes / of_tile, tiles / (kChunksPerWorker * pool_->size()), int64_t{1}});
+  pool_->run_chunks((tiles + per_chunk - 1) / per_chunk, [&](int worker, int64_t chunk) {
+    const int64_t chunk_first = chunk * per_chunk, chunk_last = chunk_first + per_chunk;
     int64_t begin = 0;  // of this product, in tiles
     for (const Product& p : products) {
       const int64_t count = tiles_of(p);
-      const int64_t first = std::max(share.first - begin, int64_t{0}) * kTileRows;
-      const int64_t last = std::min(std::min(share.last - begin, count) * kTileRows, p.map->rows());
+      const int64_t first = std::max(chunk_first - begin, int64_t{0});
+      const int64_t last = std::min(chunk_last - begin, count);
       begin += count;
-      if (first >= last) continue;
-      const Linear& map = *p.map;
-      if (map.ternary) {
-        ops_.ternary_matmul(p.y, p.y_stride, map.tiles, first, last, quantized, tokens, scratch);
-        counts.ternary_matmul += 1;
-      } else {
-        ops_.dense_matmul(p.y, p.y_stride, map.dense, first, last, normed, normed_stride_, tokens);
-        counts.dense_matmul += 1;
-      }
-      if (map.output_scale != 1.0f) {
-        for (int64_t t = 0; t < tokens; ++t) {
-          ops_.scale(p.y + t * p.y_stride + first, map.output_scale, last - first);
-        }
-      }
+      if (first < last) multiply_tiles(worker, p, first, last, tokens);
     }
   });
 }

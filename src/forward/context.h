@@ -126,6 +126,8 @@ class Context {
   void norm_input(int worker, const float* x, int64_t row, const Vec<float>& gamma, int64_t n);
   void quantize_input(int worker, int64_t row, int64_t n);
   uint8_t* scratch_of(int worker) noexcept;
+  void multiply_tiles(int worker, const Product& product, int64_t first_tile, int64_t last_tile,
+                      int64_t tokens) noexcept;
   void multiply(std::span<const Product> products, int64_t tokens);
 
   const Weights& weights_;

@@ -23,6 +23,7 @@ struct Linear {
   float output_scale;   // multiplied onto y after the product, unless 1
 
   int64_t rows() const noexcept { return ternary ? tiles.rows : dense.rows; }
+  int64_t cols() const noexcept { return ternary ? tiles.cols : dense.cols; }
 };
 
 struct LayerWeights {

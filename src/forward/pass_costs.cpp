@@ -14,10 +14,11 @@ void PassCosts::learn(int64_t width, double seconds) noexcept {
   } else {
     known += (std::min(seconds, 2 * known) - known) / 16;
   }
-  // A width that looked bad once is never used and so never measured again: ever more seldom, all
-  // are given another chance.
-  if (++passes_ < forget_at_) return;
-  forget_at_ *= 2;
+  // A width that looked bad once is never used and so never measured again: soon, then more seldom,
+  // all are given another chance.
+  if (++passes_ < forget_after_) return;
+  passes_ = 0;
+  forget_after_ = std::min<int64_t>(2 * forget_after_, 4096);
   std::fill(seconds_ + 2, seconds_ + kWidest + 1, 0);
 }
 

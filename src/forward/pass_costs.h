@@ -19,7 +19,7 @@ class PassCosts {
 
  private:
   double seconds_[kWidest + 1] = {};  // by width; 0: not known
-  int64_t passes_ = 0, forget_at_ = 64;
+  int64_t passes_ = 0, forget_after_ = 64;
 };
 
 }  // namespace bitnet

@@ -6,6 +6,9 @@
 namespace bitnet {
 namespace {
 
+// Rows of the head that a thread computes before it looks for more.
+constexpr int64_t kChunkRows = 64;
+
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 uint64_t floats(int64_t rows, int64_t columns) noexcept {
@@ -92,13 +95,13 @@ void ReadOut::run(std::span<const bitnet_batch_entry> entries, uint64_t first_en
   if (count.logits > 0) {
     float* logits = logits_.as<float>() + first.logits * hyper_.vocab;
     const DenseMatrix& head = weights_.model.head;
-    pool_.run([&](int worker) {
-      const Share rows = share_of(head.rows, kTileRows, worker, pool_.size());
-      if (rows.first == rows.last) return;
-      weights_.ops.dense_matmul(logits, hyper_.vocab, head, rows.first, rows.last,
-                                input_.as<float>(), width, count.logits);
+    const int64_t chunks = (head.rows + kChunkRows - 1) / kChunkRows;
+    pool_.run_chunks(chunks, [&](int, int64_t chunk) {
+      const int64_t from = chunk * kChunkRows, to = std::min(from + kChunkRows, head.rows);
+      weights_.ops.dense_matmul(logits, hyper_.vocab, head, from, to, input_.as<float>(), width,
+                                count.logits);
     });
-    counts_.head_products += static_cast<uint64_t>(pool_.size());
+    counts_.head_products += static_cast<uint64_t>(chunks);
     counts_.rows += static_cast<uint64_t>(count.logits);
   }
   if (count.bounds > 0) {

@@ -365,16 +365,13 @@ double ScreenedHead::screen(float* low, float* high, int64_t stride, const float
                          scratch.pairs_.as<int16_t>(), scratch.sum_.as<int32_t>(),
                          scratch.scale_.as<float>(),   padded_cols(head_.cols)};
   std::fill(scratch.spreads_.begin(), scratch.spreads_.end(), ScreenScratch::Spread{});
-  pool.run([&](int worker) {
-    const Share share = share_of(vocabulary, kTileRows, worker, pool.size());
+  pool.run_chunks((vocabulary + kChunkRows - 1) / kChunkRows, [&](int worker, int64_t chunk) {
     ScreenScratch::Spread* spreads = scratch.spreads_.data() + worker * tokens;
-    for (int64_t first = share.first; first < share.last; first += kChunkRows) {
-      const int64_t last = std::min(first + kChunkRows, share.last);
-      ops_.screen_matmul(high, stride, w, first, last, x, tokens);
-      for (int64_t t = 0; t < tokens; ++t) {
-        finish_rows(low + t * stride, high + t * stride, first, last,
-                    scratch.bounds_[static_cast<size_t>(t)], spreads[t]);
-      }
+    const int64_t first = chunk * kChunkRows, last = std::min(first + kChunkRows, vocabulary);
+    ops_.screen_matmul(high, stride, w, first, last, x, tokens);
+    for (int64_t t = 0; t < tokens; ++t) {
+      finish_rows(low + t * stride, high + t * stride, first, last,
+                  scratch.bounds_[static_cast<size_t>(t)], spreads[t]);
     }
   });
   double widest = 0;
@@ -422,10 +419,9 @@ void ScreenedHead::rescore(float* logits, std::span<const int32_t> rows, const f
 
 void ScreenedHead::full_pass(float* logits, int64_t vocabulary, const float* h,
                              ThreadPool& pool) const noexcept {
-  pool.run([&](int worker) {
-    const Share rows = share_of(vocabulary, kTileRows, worker, pool.size());
-    if (rows.first == rows.last) return;
-    ops_.dense_matmul(logits, 0, head_, rows.first, rows.last, h, 0, 1);
+  pool.run_chunks((vocabulary + kChunkRows - 1) / kChunkRows, [&](int, int64_t chunk) {
+    const int64_t first = chunk * kChunkRows, last = std::min(first + kChunkRows, vocabulary);
+    ops_.dense_matmul(logits, 0, head_, first, last, h, 0, 1);
   });
 }
 

@@ -68,9 +68,9 @@ void Drafts::look_up(std::span<const int32_t> text) noexcept {
 }
 
 int64_t best_draft_count(const Drafts& drafts, const PassCosts& costs, int64_t most) noexcept {
-  constexpr double kMargin = 1.03;  // what must be gained, since all of this is an estimate
-  if (drafts.matched() == 0) return 0;
+  constexpr double kMargin = 1.1;  // what must be gained, since all of this is an estimate
   most = std::min(most, costs.widest_to_try() - 1);
+  if (drafts.matched() == 0 || most < 1) return 0;
   int64_t best = 0;
   double tokens = 1, all_right = 1, best_speed = kMargin / costs.seconds(1);
   for (int64_t count = 1; count <= most; ++count) {

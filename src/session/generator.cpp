@@ -182,8 +182,9 @@ Status Generator::decode_history(uint64_t drafts) {
     seconds = now() - started;
   }
   cache.keep_ahead(sequence_, static_cast<int64_t>(history_.size()));
-  if (batch_.size() == drafts + 1)
+  if (batch_.size() == drafts + 1) {
     context_.pass_costs().learn(static_cast<int64_t>(drafts) + 1, seconds);
+  }
   info_.drafted += drafts;
   return {};
 }

@@ -5,6 +5,8 @@
 // The replies of a random model, which hardly ever repeats itself ("noise": the worst for drafts),
 // and of the same model held to a few tokens by a bias, which soon goes round in circles ("loop":
 // the best) or nearly so ("words").
+#include <time.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -25,10 +27,16 @@ struct Text {
 constexpr Text kTexts[] = {{"loop", 0, 4}, {"words", 0.5f, 4}, {"noise", 1, 0}};
 
 struct Reply {
-  double tokens_per_second = 0;
+  double tokens_per_second = 0, cpu_ms = 0;  // of the processor, a token
   uint64_t drafted = 0, accepted = 0, passes = 0;
   std::vector<int32_t> tokens;
 };
+
+double cpu_seconds() {
+  timespec time;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
 
 Reply reply_of(const LoadedModel& model, Context& context, const Text& text, uint64_t tokens,
                int32_t drafts) {
@@ -46,6 +54,8 @@ Reply reply_of(const LoadedModel& model, Context& context, const Text& text, uin
   const uint64_t batches = context.stats().batches;
   const Ptr<Generator> generator =
       std::move(Generator::open(context, model.tokenizer(), options).value());
+  (void)generator->next();
+  const double cpu = cpu_seconds();
   while (true) {
     const auto piece = generator->next();
     if (!piece.ok() || piece.value().empty()) break;
@@ -54,6 +64,7 @@ Reply reply_of(const LoadedModel& model, Context& context, const Text& text, uin
   Reply reply;
   reply.tokens.assign(generator->tokens().begin(), generator->tokens().end());
   reply.tokens_per_second = static_cast<double>(reply.tokens.size() - 1) / info.decode_seconds;
+  reply.cpu_ms = 1e3 * (cpu_seconds() - cpu) / static_cast<double>(reply.tokens.size() - 1);
   reply.drafted = info.drafted;
   reply.accepted = info.accepted;
   reply.passes = context.stats().batches - batches - 1;
@@ -91,6 +102,8 @@ int main(int argc, char** argv) {
     for (int round = 0; round < rounds; ++round) {
       for (size_t i = 0; i < drafts.size(); ++i) {
         Reply reply = reply_of(*model.value(), *context.value(), text, tokens, drafts[i]);
+        if (round > 0) reply.cpu_ms = std::min(reply.cpu_ms, best[i].cpu_ms);
+        best[i].cpu_ms = reply.cpu_ms;
         if (reply.tokens_per_second > best[i].tokens_per_second) best[i] = std::move(reply);
       }
     }
@@ -98,10 +111,11 @@ int main(int argc, char** argv) {
       const Reply& r = best[i];
       same &= r.tokens == best[0].tokens;
       std::printf(
-          "%-6s drafts %2d: %8.2f tokens/s, x %.3f; %llu tokens in %llu passes, %llu of %llu "
+          "%-6s drafts %2d: %8.2f tokens/s (x %.3f), %.3f ms of processor (x %.3f); %llu tokens in "
+          "%llu passes, %llu of %llu "
           "drafts right%s\n",
           text.name, drafts[i], r.tokens_per_second,
-          r.tokens_per_second / best[0].tokens_per_second,
+          r.tokens_per_second / best[0].tokens_per_second, r.cpu_ms, best[0].cpu_ms / r.cpu_ms,
           static_cast<unsigned long long>(r.tokens.size()),
           static_cast<unsigned long long>(r.passes), static_cast<unsigned long long>(r.accepted),
           static_cast<unsigned long long>(r.drafted),

@@ -37,12 +37,30 @@ std::vector<std::string> model_paths() {
   return paths;
 }
 
-Model open_model(const std::string& path, const char* isa = nullptr) {
+struct Kept {
+  bitnet_weights weights;
+  bitnet_head head;
+};
+
+// nullptr if this file cannot be kept so; any other failure fails the test.
+Model open_model(const std::string& path, const char* isa = nullptr,
+                 Kept kept = {BITNET_WEIGHTS_AUTO, BITNET_HEAD_AUTO}) {
   bitnet_model_options options = BITNET_MODEL_OPTIONS_INIT;
   options.isa = isa;
   options.threads = 2;
+  options.weights = kept.weights;
+  options.head = kept.head;
   bitnet_error why = BITNET_ERROR_INIT;
   bitnet_model* model = nullptr;
+  if (kept.weights == BITNET_WEIGHTS_FILE) {
+    const bitnet_status status = bitnet_model_open(path.c_str(), &options, &model, &why);
+    if (status == BITNET_E_UNSUPPORTED) {
+      EXPECT_NE(std::strstr(why.message, "lies in the file"), nullptr) << why.message;
+      return nullptr;
+    }
+    EXPECT_EQ(status, BITNET_OK) << why.message;
+    return Model(model);
+  }
   EXPECT_EQ(bitnet_model_open(path.c_str(), &options, &model, &why), BITNET_OK) << why.message;
   return Model(model);
 }
@@ -159,6 +177,140 @@ TEST_P(Contract, EveryInstructionSetThreadCountAndSplitGivesTheSameBits) {
     }
   }
   std::printf("  %d ways, %zu logits each, equal to the bit\n", compared, expected.size());
+}
+
+constexpr Kept kEveryWayToKeep[] = {{BITNET_WEIGHTS_2BIT, BITNET_HEAD_FULL},
+                                    {BITNET_WEIGHTS_2BIT, BITNET_HEAD_SCREENED},
+                                    {BITNET_WEIGHTS_BASE3, BITNET_HEAD_SCREENED},
+                                    {BITNET_WEIGHTS_FILE, BITNET_HEAD_SCREENED}};
+
+TEST_P(Contract, EveryWayToKeepWeightsGivesTheSameBits) {
+  const Model reference = open_model(GetParam(), "reference", kEveryWayToKeep[0]);
+  ASSERT_TRUE(reference);
+  const std::vector<int32_t> tokens = some_tokens(reference.get(), 70, 11);
+  const Rows expected = logits_of(reference.get(), tokens, 1, tokens.size());
+  int compared = 0, impossible = 0;
+  for (const Kept& kept : kEveryWayToKeep) {
+    for (int32_t i = 0; i < bitnet_isa_count(); ++i) {
+      const Model model = open_model(GetParam(), bitnet_isa_name(i), kept);
+      if (!model) {
+        ++impossible;
+        continue;
+      }
+      const bitnet_model_info info = info_of(model.get());
+      EXPECT_EQ(info.weights, kept.weights);
+      EXPECT_EQ(info.head, kept.head);
+      for (size_t split : {size_t{1}, size_t{2}, size_t{7}, tokens.size()}) {
+        if (std::string(bitnet_isa_name(i)) == "reference" && split != 7) continue;
+        EXPECT_TRUE(same_bits(expected, logits_of(model.get(), tokens, 2, split)))
+            << bitnet_isa_name(i) << ", weights " << kept.weights << ", split " << split;
+        ++compared;
+      }
+    }
+  }
+  std::printf("  %d ways equal to the bit, %d that this file does not allow\n", compared,
+              impossible);
+}
+
+// What bitnet_ctx_sample picks through a screened head, against bitnet_sample on all logits.
+TEST_P(Contract, ScreenedHeadsPickWhatAllLogitsPick) {
+  const Model model = open_model(GetParam(), nullptr, {BITNET_WEIGHTS_AUTO, BITNET_HEAD_SCREENED});
+  ASSERT_TRUE(model);
+  const std::vector<int32_t> tokens = some_tokens(model.get(), 100, 12);
+  const uint64_t vocab = static_cast<uint64_t>(info_of(model.get()).vocab_size);
+  const Ctx ctx = open_ctx(model.get(), 2, 32);
+  auto entries = entries_of(tokens, 0, tokens.size(), 0, BITNET_WANT_LOGITS);
+  const auto more = entries_of(tokens, 0, tokens.size(), 1, BITNET_WANT_SAMPLE);
+  entries.insert(entries.end(), more.begin(), more.end());
+  ASSERT_EQ(bitnet_ctx_decode(ctx.get(), entries.data(), entries.size(), nullptr), BITNET_OK);
+  int picks = 0;
+  for (int kind = 0; kind < 6; ++kind) {
+    bitnet_sampler_options options = BITNET_SAMPLER_OPTIONS_INIT;
+    const bitnet_logit_bias bias = {tokens[0], 3.0f};
+    if (kind >= 1) options.temperature = 0.8f;
+    if (kind == 2) options.top_k = 20;
+    if (kind == 3) options.top_k = 20, options.top_p = 0.9f, options.repeat_penalty = 1.2f;
+    if (kind == 4) options.min_p = 0.1f, options.bias = &bias, options.bias_count = 1;
+    if (kind == 5) options.top_p = 0.9f;
+    options.seed = 5;
+    bitnet_sampler* sampler = nullptr;
+    ASSERT_EQ(bitnet_sampler_open(&options, &sampler, nullptr), BITNET_OK);
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      const float* logits = nullptr;
+      int32_t expected = -1, picked = -2, again = -3;
+      bitnet_error why = BITNET_ERROR_INIT;
+      ASSERT_EQ(bitnet_ctx_logits(ctx.get(), i, &logits, nullptr), BITNET_OK);
+      ASSERT_EQ(bitnet_sample(sampler, logits, vocab, &expected, nullptr), BITNET_OK);
+      ASSERT_EQ(bitnet_ctx_sample(ctx.get(), tokens.size() + i, vocab, sampler, &picked, &why),
+                BITNET_OK)
+          << why.message;
+      ASSERT_EQ(bitnet_ctx_sample(ctx.get(), i, vocab, sampler, &again, nullptr), BITNET_OK);
+      ASSERT_EQ(expected, picked) << "sampler " << kind << ", position " << i;
+      ASSERT_EQ(expected, again) << "from the entry that has its logits";
+      ASSERT_EQ(bitnet_ctx_logits(ctx.get(), tokens.size() + i, &logits, nullptr), BITNET_E_STATE);
+      ASSERT_EQ(bitnet_sampler_accept(sampler, picked, nullptr), BITNET_OK);
+      ++picks;
+    }
+    bitnet_sampler_close(sampler);
+  }
+  bitnet_ctx_stats stats = BITNET_CTX_STATS_INIT;
+  ASSERT_EQ(bitnet_ctx_get_stats(ctx.get(), &stats, nullptr), BITNET_OK);
+  EXPECT_EQ(stats.screened_tokens, tokens.size());
+  EXPECT_GE(stats.full_tokens, tokens.size());  // top_p alone needs every logit
+  EXPECT_LT(stats.full_tokens, 6 * tokens.size());
+  std::printf("  %d picks equal, %llu of them with all logits; bound %.2f standard deviations\n",
+              picks, static_cast<unsigned long long>(stats.full_tokens), stats.screened_bound);
+}
+
+std::string reply_of(const bitnet_model* model, const std::vector<int32_t>& prompt,
+                     float temperature, int32_t drafts, uint64_t* accepted) {
+  const Ctx ctx = open_ctx(model, 2, 128);
+  bitnet_sampler_options sampling = BITNET_SAMPLER_OPTIONS_INIT;
+  sampling.temperature = temperature;
+  sampling.seed = 9;
+  bitnet_generate_options options = BITNET_GENERATE_OPTIONS_INIT;
+  options.tokens = prompt.data();
+  options.token_count = prompt.size();
+  options.max_tokens = 48;
+  options.flags = BITNET_GENERATE_IGNORE_END | BITNET_GENERATE_SPECIAL;
+  options.sampling = &sampling;
+  options.drafts = drafts;
+  bitnet_error why = BITNET_ERROR_INIT;
+  bitnet_generator* opened = nullptr;
+  EXPECT_EQ(bitnet_generate_open(ctx.get(), &options, &opened, &why), BITNET_OK) << why.message;
+  const Generator generator(opened);
+  std::string reply;
+  const char* piece = nullptr;
+  uint64_t bytes = 0;
+  while (bitnet_generate_next(generator.get(), &piece, &bytes, &why) == BITNET_OK) {
+    reply.append(piece, bytes).append(1, '|');
+  }
+  bitnet_generate_info info = BITNET_GENERATE_INFO_INIT;
+  EXPECT_EQ(bitnet_generate_get_info(generator.get(), &info, nullptr), BITNET_OK);
+  *accepted += info.accepted_tokens;
+  return reply;
+}
+
+TEST_P(Contract, DraftsHeadsAndWeightsChangeNoReply) {
+  const Model plain = open_model(GetParam(), nullptr, kEveryWayToKeep[0]);
+  ASSERT_TRUE(plain);
+  std::vector<int32_t> prompt = some_tokens(plain.get(), 12, 13);
+  const std::vector<int32_t> once = prompt;
+  prompt.insert(prompt.end(), once.begin(), once.end());
+  uint64_t accepted = 0;
+  for (float temperature : {0.0f, 0.7f}) {
+    const std::string expected = reply_of(plain.get(), prompt, temperature, -1, &accepted);
+    ASSERT_FALSE(expected.empty());
+    for (const Kept& kept : kEveryWayToKeep) {
+      const Model model = open_model(GetParam(), nullptr, kept);
+      if (!model) continue;
+      for (int32_t drafts : {-1, 0, 3}) {
+        EXPECT_EQ(expected, reply_of(model.get(), prompt, temperature, drafts, &accepted))
+            << "weights " << kept.weights << ", head " << kept.head << ", drafts " << drafts;
+      }
+    }
+  }
+  std::printf("  %llu drafts accepted\n", static_cast<unsigned long long>(accepted));
 }
 
 TEST_P(Contract, LongSequencesSplitByPagesGiveTheSameBits) {

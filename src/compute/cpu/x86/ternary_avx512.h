@@ -2,8 +2,8 @@
 // compiled for each; the newer one has VBMI and GFNI.
 //
 // Few tokens multiply codes where they lie in their bytes; the weights are read once, from memory.
-// Many tokens first bring two tiles to one byte a weight (the panel, in the second-level cache),
-// then nothing but products is left to do.
+// Many tokens bring two tiles to one byte a weight; the first of them leave that for the others
+// (the panel, in the second-level cache), who have nothing but products left to do.
 #pragma once
 
 #include <immintrin.h>
@@ -383,45 +383,51 @@ ALWAYS_INLINE void store_pair(float* y, int64_t y_stride, __mmask16 upper_rows,
 constexpr int64_t kPairTokens = 12;
 constexpr int64_t kPanelStep = 2 * kGroupBytes;  // 4 columns of 32 rows, a byte each
 
-// Plane P of both tiles, out of their groups and into the panel, or out of the panel.
-template <int P, bool kFirst, int N>
+// Where the codes of a part's tokens come from: the tiles alone, the tiles filling the panel on the
+// way, or the panel.
+enum class Source { kTiles, kTilesToPanel, kPanel };
+
+template <int P, Source kSource, int N>
 ALWAYS_INLINE void add_plane(PairSums<N>& sums, __m512i upper_group, __m512i lower_group,
                              uint8_t* panel, const int8_t* q0, const int8_t* q1, const int8_t* q2,
                              int64_t stride) noexcept {
   uint8_t* step = panel + kPanelStep * P;
-  if constexpr (kFirst) {
-    upper_group = plane<P>(upper_group);
-    lower_group = plane<P>(lower_group);
-    _mm512_store_si512(step, upper_group);
-    _mm512_store_si512(step + kGroupBytes, lower_group);
-  } else {
+  if constexpr (kSource == Source::kPanel) {
     upper_group = _mm512_load_si512(step);
     lower_group = _mm512_load_si512(step + kGroupBytes);
+  } else {
+    upper_group = plane<P>(upper_group);
+    lower_group = plane<P>(lower_group);
+  }
+  if constexpr (kSource == Source::kTilesToPanel) {
+    _mm512_store_si512(step, upper_group);
+    _mm512_store_si512(step + kGroupBytes, lower_group);
   }
   sums.add(upper_group, lower_group, q0 + 4 * P, q1 + 4 * P, q2 + 4 * P, stride);
 }
 
-// Two tiles with N tokens. The first tokens to come fill the panel, the others read it.
-template <int N, bool kFirst>
+// Two tiles with N tokens.
+template <int N, Source kSource>
 void pair_part(float* y, int64_t y_stride, const Tile& upper, const Tile& lower, uint8_t* panel,
                float scale, const QuantizedRows& x, int64_t token) noexcept {
   const int64_t stride = x.stride;
   const int8_t* q0 = x.q + token * stride;  // of the first N % 4 tokens, or 4
   const int8_t* q1 = q0 + (N > 4 ? (N - 1) % 4 + 1 : 0) * stride;
   const int8_t* q2 = q1 + (N > 8 ? 4 : 0) * stride;
+  const int64_t next_pair = 2 * (lower.stream - upper.stream);
   PairSums<N> sums;
   for (int64_t g = 0; g < upper.count; ++g) {
     __m512i upper_group = _mm512_setzero_si512(), lower_group = upper_group;
-    if constexpr (kFirst) {
-      prefetch_line(upper.stream + 2 * kGroupBytes * g);
-      prefetch_line(upper.stream + 2 * kGroupBytes * g + 64);
+    if constexpr (kSource != Source::kPanel) {
+      prefetch_far(upper.stream + 2 * kGroupBytes * g, next_pair);
+      prefetch_far(upper.stream + 2 * kGroupBytes * g + 64, next_pair);
       upper_group = _mm512_load_si512(upper.groups + kGroupBytes * g);
       lower_group = _mm512_load_si512(lower.groups + kGroupBytes * g);
     }
-    add_plane<0, kFirst>(sums, upper_group, lower_group, panel, q0, q1, q2, stride);
-    add_plane<1, kFirst>(sums, upper_group, lower_group, panel, q0, q1, q2, stride);
-    add_plane<2, kFirst>(sums, upper_group, lower_group, panel, q0, q1, q2, stride);
-    add_plane<3, kFirst>(sums, upper_group, lower_group, panel, q0, q1, q2, stride);
+    add_plane<0, kSource>(sums, upper_group, lower_group, panel, q0, q1, q2, stride);
+    add_plane<1, kSource>(sums, upper_group, lower_group, panel, q0, q1, q2, stride);
+    add_plane<2, kSource>(sums, upper_group, lower_group, panel, q0, q1, q2, stride);
+    add_plane<3, kSource>(sums, upper_group, lower_group, panel, q0, q1, q2, stride);
     panel += 4 * kPanelStep;
     q0 += kGroupCols;
     q1 += kGroupCols;
@@ -434,15 +440,15 @@ void pair_part(float* y, int64_t y_stride, const Tile& upper, const Tile& lower,
 constexpr int64_t kSmallestPart = (kPairTokens + 1) / 2;
 static_assert(kSmallestPart <= kFewTokens + 1);
 
-template <int N, bool kFirst>
+template <int N, Source kSource>
 inline void pair_of(int64_t n, float* y, int64_t y_stride, const Tile& upper, const Tile& lower,
                     uint8_t* panel, float scale, const QuantizedRows& x, int64_t token) noexcept {
   if constexpr (N > kSmallestPart) {
     if (n < N) {
-      return pair_of<N - 1, kFirst>(n, y, y_stride, upper, lower, panel, scale, x, token);
+      return pair_of<N - 1, kSource>(n, y, y_stride, upper, lower, panel, scale, x, token);
     }
   }
-  pair_part<N, kFirst>(y, y_stride, upper, lower, panel, scale, x, token);
+  pair_part<N, kSource>(y, y_stride, upper, lower, panel, scale, x, token);
 }
 
 inline void many_tokens(float* y, int64_t y_stride, const Tile& upper, const Tile& lower,
@@ -450,12 +456,15 @@ inline void many_tokens(float* y, int64_t y_stride, const Tile& upper, const Til
                         int64_t tokens) noexcept {
   const int64_t parts = (tokens + kPairTokens - 1) / kPairTokens;
   int64_t end = tokens / parts;
-  pair_of<kPairTokens, true>(end, y, y_stride, upper, lower, panel, scale, x, 0);
+  if (parts == 1) {
+    return pair_of<kPairTokens, Source::kTiles>(end, y, y_stride, upper, lower, panel, scale, x, 0);
+  }
+  pair_of<kPairTokens, Source::kTilesToPanel>(end, y, y_stride, upper, lower, panel, scale, x, 0);
   for (int64_t part = 1; part < parts; ++part) {
     const int64_t t = end;
     end = tokens * (part + 1) / parts;
-    pair_of<kPairTokens, false>(end - t, y + t * y_stride, y_stride, upper, lower, panel, scale, x,
-                                t);
+    pair_of<kPairTokens, Source::kPanel>(end - t, y + t * y_stride, y_stride, upper, lower, panel,
+                                         scale, x, t);
   }
 }
 
