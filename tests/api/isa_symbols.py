@@ -19,6 +19,7 @@ SSE3_TO_SSE4 = r"""
   |popcnt\w?|crc32\w?|lzcnt\w?|movbe\w?"""
 AVX = r"v[a-z]\w+|andn\w?|bextr\w?|bls\w+|mulx\w?|pdep\w?|pext[lq]?|rorx\w?|sarx\w?|shlx\w?|shrx\w?|aes\w+|sha\d\w+"
 AVX512 = r"[^\n]*(%zmm\d+|%[xy]mm(1[6-9]|2\d|3[01])|%k[0-7])"
+VBMI_GFNI = r"vperm[it]2b|vpermb|vpmultishiftqb|v?gf2p8\w+"
 VNNI = r"(\{vex\}\s+)?vpdp\w+"
 ARM_81 = (r"cas[abhlp]*|swp[abhl]*|(ld|st)(add|clr|eor|set|[su]max|[su]min)[abhl]*|sqrdml[as]h|crc32\w+"
           r"|f\w+\s+v\d+\.[48]h, v\d+\.[48]h, v\d+\.[48]h")
@@ -29,7 +30,8 @@ ISAS = {
     "baseline": ((SSE3_TO_SSE4, AVX, AVX512, VNNI), r"pmaddwd"),
     "avx2": ((AVX512, VNNI), r"vpmaddubsw"),
     "avxvnni": ((AVX512,), r"\{vex\}\s+vpdpbusd"),
-    "avx512": ((), r"vpdpbusd[^\n]*%zmm\d+"),
+    "avx512": ((VBMI_GFNI,), r"vpdpbusd[^\n]*%zmm\d+"),
+    "avx512vbmi": ((), r"vpermi2b|vpermt2b|vpermb"),
     "neon": ((ARM_81, ARM_DOT, ARM_MATRIX), r"smlal2"),
     "dotprod": ((ARM_MATRIX,), r"sdot"),
     "i8mm": ((), r"smmla"),
@@ -97,7 +99,7 @@ def check_instructions(library, isa):
 for library in isa_libraries:
     check_symbols(library)
     isa = isa_of(library)
-    if isa and not re.search(rf"^\t{ISAS[isa][1]}\b", check_instructions(library, isa), re.MULTILINE):
+    if isa and not re.search(rf"^\t({ISAS[isa][1]})\b", check_instructions(library, isa), re.MULTILINE):
         fail(f"{library}: lacks the instruction that {isa} is for")
 oldest = next((isa for isa in map(isa_of, isa_libraries) if isa in ("baseline", "neon")), None)
 if not oldest or not other_libraries:
