@@ -253,7 +253,8 @@ BITNET_API void bitnet_model_options_init(bitnet_model_options *options);
  *            BITNET_E_DEVICE       the device asked for cannot be used
  *            BITNET_E_CANCELLED    the progress callback said so
  *   memory   the file is mapped; the ternary weights are packed anew (about a quarter byte each) and the
- *            original is then not touched again. bitnet_model_estimate tells the sum beforehand.
+ *            original is then not touched again (options.weights), and a large head gets an 8-bit copy (options.head).
+ *            bitnet_model_estimate tells the sum beforehand.
  *   threads  any; long (a second per gigabyte), so give a progress callback or call it off your main thread. Progress
  *            is of the weights' preparation; copying the file (BITNET_MODEL_READ, a source) comes before it.
  *   since    0.1 */
@@ -671,7 +672,8 @@ enum {
 };
 
 /* Prepares a reply; the prompt is tokenized and copied, nothing is decoded yet. One context may have several generators,
- * on different sequences, used in turn. Whatever bitnet_ctx_logits gave before a generator's call is gone after it. Everything in options is copied.
+ * on different sequences, used in turn. Whatever bitnet_ctx_logits gave before a generator's call is gone after it.
+ * Everything in options is copied.
  *   returns  BITNET_E_CONTEXT_FULL  the prompt alone is longer than the context
  *            BITNET_E_UNSUPPORTED   messages, but no chat template is known
  *   threads  as for the context: the generator counts as a use of it.   since 0.1 */

@@ -26,9 +26,8 @@ constexpr int64_t kSplitTokens = 8;  // more tokens than this keep all threads b
 constexpr int64_t kBlockTokens = 8;
 // Work on fewer tokens than this is not worth waking the pool for.
 constexpr int64_t kInlineTokens = 4;
-// A thread takes products in chunks of at least so many bytes of weights, which are a stream worth
-// prefetching, and not many more than so many chunks a phase.
-constexpr int64_t kChunkBytes = 64 << 10, kChunksPerWorker = 8;
+// A thread takes products in chunks of about so many bytes of weights: a stream worth prefetching.
+constexpr int64_t kChunkBytes = 64 << 10;
 
 int64_t queries_per_kv_head(const HyperParameters& h) noexcept {
   return h.heads / h.kv_heads;
@@ -608,8 +607,8 @@ void Context::multiply(std::span<const Product> products, int64_t tokens) {
   int64_t tiles = 0;
   for (const Product& p : products) tiles += tiles_of(p);
   const int64_t of_tile = products[0].map->cols() * kTileRows / 4;  // bytes, about
-  const int64_t per_chunk =
-      std::max({kChunkBytes / of_tile, tiles / (kChunksPerWorker * pool_->size()), int64_t{1}});
+  // In pairs, which many tokens are multiplied with together.
+  const int64_t per_chunk = std::max(kChunkBytes / of_tile / 2, int64_t{1}) * 2;
   pool_->run_chunks((tiles + per_chunk - 1) / per_chunk, [&](int worker, int64_t chunk) {
     const int64_t chunk_first = chunk * per_chunk, chunk_last = chunk_first + per_chunk;
     int64_t begin = 0;  // of this product, in tiles
