@@ -153,6 +153,17 @@ void make_room(const Plan& plan, Settings& settings) {
   settings.sequences = clamped(1 + most * plan.depths.size());
 }
 
+// Before long prompts are read in vain.
+void check_depths(const Plan& plan, const bitnet_model_info& info) {
+  for (int32_t depth : plan.depths) {
+    const int64_t needed = int64_t{depth} + plan.decode_tokens;
+    if (plan.decode_tokens == 0 || needed <= info.context_length) continue;
+    throw Failure(format("%s needs %lld positions; the model's context length is %d",
+                         decode_name(plan.decode_tokens, 1, depth).c_str(),
+                         static_cast<long long>(needed), info.context_length));
+  }
+}
+
 Bench open_bench(const bitnet_model* model, const Plan& plan, Settings settings, int32_t threads) {
   settings.threads = threads;
   make_room(plan, settings);
@@ -226,6 +237,7 @@ void take_turns(Bench& bench, ProgressBar& progress, double& done, double step) 
 
 Report measure(const bitnet_model* model, const Plan& plan, const Settings& settings) {
   Report report = {model_info(model), macs_per_token(model), 0, plan.repetitions, {}};
+  check_depths(plan, report.info);
   ProgressBar progress("measuring");
   double done = 0;
   const double step = 1.0 / static_cast<double>(plan.threads.size() * series_of(plan).size() *
