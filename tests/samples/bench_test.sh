@@ -23,13 +23,12 @@ for key in bytes_per_token stream_gb_per_s int8_gmac_per_s load_seconds peak_rss
   positive "$key"
 done
 
-status 0 "$BITNET" bench -m "$MODEL" -p 0 -n 4 -t 1 -r 1 --isa reference --json
+vocabulary=$("$BITNET" inspect --json >"$out" && json "$out" vocab_size)
+status 0 "$BITNET" bench -m "$MODEL" -p 0 -n 4 -t 1 -r 1 --isa reference --logits --json
 [ "$(json "$out" results) $(json "$out" results.0.test) $(json "$out" isa)" = '1 tg4 reference' ] ||
   fail "$last: not one result tg4 of reference"
-
-status 0 "$BITNET" bench -p 16 -n 0 -t 1 -r 2
-stdout_has pp16
-grep -q '^tg' "$out" && fail "$last: measured decode too"
+[ "$(json "$out" head) $(json "$out" results.0.head_rows_per_token)" = "full $vocabulary" ] ||
+  fail "$last: not all rows of the head"
 
 # near A B: two numbers of the last JSON are the same but for rounding.
 near() {
@@ -43,7 +42,7 @@ sum() {
 product() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.17g", a * b }'; }
 
 # Sequences, depths and replies: what is measured, and that its figures agree with one another.
-status 0 "$BITNET" bench -p 0 -n 8 -t 1 -r 3 -s 1,3 -d 0,100 --drafts --json
+status 0 "$BITNET" bench -p 0 -n 8 -t 1 -r 3 -s 1,3 -d 0,100 --drafts --weights base3 --head screened --json
 silent
 i=0
 for expected in tg8,1,0 tg8x3,3,0 tg8@100,1,100 tg8x3@100,3,100 copy8 copy8 loop8 loop8 plain8 plain8; do
@@ -93,19 +92,18 @@ near "$(json "$out" stream_gb_per_s)" "$(json "$out" machine.0.stream_gb_per_s)"
 [ "$(json "$out" machine.0.measured)" -ge 2 ] || fail "$last: the machine is measured before and after"
 for key in repetitions macs_per_token file_bytes weight_bytes cache_bytes work_bytes; do positive "$key"; done
 
-# Which weights and head were taken; a screened head computes fewer rows, all logits need every row.
-vocabulary=$("$BITNET" inspect -m "$MODEL" --json >"$work/model" && json "$work/model" vocab_size)
-status 0 "$BITNET" bench -p 0 -n 4 -t 1 -r 1 --weights base3 --head screened --json
-[ "$(json "$out" weights) $(json "$out" head) $(json "$out" results.0.screened_tokens)" = 'base3 screened 4' ] ||
-  fail "$last: not base3, screened, 4 screened tokens"
-awk -v rows="$(json "$out" results.0.head_rows_per_token)" -v all="$vocabulary" \
-  'BEGIN { exit !(1 <= rows + 0 && rows + 0 < all + 0) }' || fail "$last: not fewer rows than $vocabulary"
-status 0 "$BITNET" bench -p 0 -n 4 -t 1 -r 1 --logits --json
-[ "$(json "$out" head) $(json "$out" results.0.head_rows_per_token)" = "full $vocabulary" ] ||
-  fail "$last: not all rows of the head"
+# A screened head computes fewer rows.
+[ "$(json "$out" weights) $(json "$out" head)" = 'base3 screened' ] || fail "$last: not base3 and screened"
+for expected in '0 24' '1 72' '2 24' '3 72'; do
+  set -- $expected
+  [ "$(json "$out" "results.$1.screened_tokens")" = "$2" ] || fail "$last: result $1 has not $2 screened tokens"
+  awk -v rows="$(json "$out" "results.$1.head_rows_per_token")" -v all="$vocabulary" \
+    'BEGIN { exit !(1 <= rows + 0 && rows + 0 < all + 0) }' || fail "$last: result $1: not fewer rows than $vocabulary"
+done
 
-status 0 "$BITNET" bench -p 16 -n 4 -t 1 -r 1 -d 0,64 --drafts
-for text in pp16 'tg4@64 ' ' of tg4' 'copy4 no drafts' 'drafts right' 'weights 2bit, head '; do
+status 0 "$BITNET" bench -p 0 -n 4 -t 1 -r 1 -d 0,64 --drafts
+grep -q '^pp' "$out" && fail "$last: measured prefill too"
+for text in 'tg4@64 ' ' of tg4' 'copy4 no drafts' 'drafts right' 'weights ' ', head '; do
   stdout_has "$text"
 done
 
