@@ -1,6 +1,5 @@
 #include "common.h"
 
-#include <chrono>
 #include <optional>
 #include <utility>
 
@@ -9,35 +8,11 @@
 namespace cli {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-// A line on stderr that is drawn over and over, and is gone in the end.
-class ProgressBar {
- public:
-  ~ProgressBar() {
-    if (drawn_) note("\r\x1b[K");
-  }
-
-  // A bitnet_progress_fn; user is a ProgressBar.
-  static int show(void* user, double done) {
-    static_cast<ProgressBar*>(user)->draw(done);
-    return 0;
-  }
-
- private:
-  void draw(double done) {
-    // What is quick needs no bar.
-    if (Clock::now() - start_ < std::chrono::milliseconds(500)) return;
-    constexpr int width = 40;
-    const auto filled = static_cast<size_t>(done * width);
-    const std::string bar = std::string(filled, '#') + std::string(width - filled, '.');
-    note(format("\rloading [%s] %3.0f%%", bar.c_str(), 100 * done));
-    drawn_ = true;
-  }
-
-  Clock::time_point start_ = Clock::now();
-  bool drawn_ = false;
-};
+// A bitnet_progress_fn; user is a ProgressBar.
+int show_progress(void* user, double done) {
+  static_cast<ProgressBar*>(user)->draw(done);
+  return 0;
+}
 
 // A bitnet_log_fn.
 void show_log(void*, bitnet_log_level level, const char* text) {
@@ -62,6 +37,21 @@ const char* null_if_empty(const std::string& text) {
 }
 
 }  // namespace
+
+ProgressBar::~ProgressBar() {
+  if (drawn_) note("\r\x1b[K");
+}
+
+void ProgressBar::draw(double done) {
+  // What is quick needs no bar.
+  constexpr auto quick = std::chrono::milliseconds(500);
+  if (!visible_ || std::chrono::steady_clock::now() - start_ < quick) return;
+  constexpr int width = 40;
+  const auto filled = static_cast<size_t>(done * width);
+  const std::string bar = std::string(filled, '#') + std::string(width - filled, '.');
+  note(format("\r%s [%s] %3.0f%%", label_, bar.c_str(), 100 * done));
+  drawn_ = true;
+}
 
 void add_model_path(Options& options, Settings& settings) {
   options.value("-m, --model", "FILE", &settings.model,
@@ -120,11 +110,9 @@ Model open_model(const Settings& settings, uint32_t flags) {
       {{"auto", BITNET_HEAD_AUTO}, {"full", BITNET_HEAD_FULL}, {"screened", BITNET_HEAD_SCREENED}});
   options.log = show_log;
 
-  ProgressBar bar;
-  if (is_terminal(Stream::error)) {
-    options.progress = ProgressBar::show;
-    options.progress_user = &bar;
-  }
+  ProgressBar bar("loading");
+  options.progress = show_progress;
+  options.progress_user = &bar;
 
   bitnet_error why = BITNET_ERROR_INIT;
   bitnet_model* model = nullptr;
@@ -150,7 +138,7 @@ Context open_context(const bitnet_model* model, const Settings& settings) {
   options.positions = settings.positions;
   options.batch = settings.batch;
   options.threads = settings.threads;
-  options.sequences = 1;
+  options.sequences = settings.sequences;
   bitnet_ctx* ctx = nullptr;
   check(bitnet_ctx_open(model, &options, &ctx, &why), why);
   return Context(ctx);

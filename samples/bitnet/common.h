@@ -7,6 +7,7 @@
 
 #include <bitnet.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -50,13 +51,28 @@ Container query_then_fill(Call call, uint64_t terminators = 0) {
   return result;
 }
 
+// A line on stderr that is drawn over and over, and is gone in the end; only on a terminal, and
+// only when the work takes long.
+class ProgressBar {
+ public:
+  explicit ProgressBar(const char* label) : label_(label) {}
+  ~ProgressBar();
+  void draw(double done);  // of 1.0
+
+ private:
+  const char* label_;
+  const bool visible_ = is_terminal(Stream::error);
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  bool drawn_ = false;
+};
+
 // How to open a model and a context. Zero and empty mean the library's defaults.
 struct Settings {
   std::string model;  // a path; empty: the model built into this program
   std::string isa, device, i2s_layout, activation, weights, head;
   bool strict = false, read = false;
   int32_t threads = 0;
-  uint32_t positions = 0, batch = 0;
+  uint32_t positions = 0, sequences = 1, batch = 0;
 };
 void add_model_path(Options& options, Settings& settings);
 void add_model_options(Options& options, Settings& settings);  // the path and how to open it

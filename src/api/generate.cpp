@@ -192,6 +192,8 @@ bitnet_status bitnet_generate_get_info(const bitnet_generator* generator,
     i.reused_tokens = g.info().reused_tokens;
     i.prompt_seconds = g.info().prompt_seconds;
     i.decode_seconds = g.info().decode_seconds;
+    i.drafted_tokens = g.info().drafted;
+    i.accepted_tokens = g.info().accepted;
     return write_struct(i, info, "bitnet_generate_info");
   });
 }

@@ -122,6 +122,25 @@ TEST_F(Random, EqualsALoopOfDecodeAndLargestLogit) {
   EXPECT_EQ(reply.tokens, tokens);
 }
 
+// Held to one token, the reply repeats itself: what is guessed from it is right.
+TEST_F(Random, TellsHowManyTokensWereTriedAhead) {
+  const bitnet_logit_bias only = {kPrompt[0], 1e4f};
+  bitnet_sampler_options sampling = BITNET_SAMPLER_OPTIONS_INIT;
+  sampling.bias = &only;
+  sampling.bias_count = 1;
+  auto options = options_for(kPrompt, 60);
+  options.flags = BITNET_GENERATE_IGNORE_END;
+  options.sampling = &sampling;
+  for (const int32_t drafts : {-1, 8}) {
+    options.drafts = drafts;
+    const Ctx ctx = open_ctx(model.get());
+    const Reply reply = read_all(open_generator(ctx.get(), options).get());
+    EXPECT_EQ(reply.tokens, std::vector<int32_t>(60, kPrompt[0]));
+    EXPECT_EQ(reply.info.accepted_tokens > 30, drafts > 0) << reply.info.accepted_tokens;
+    EXPECT_GE(reply.info.drafted_tokens, reply.info.accepted_tokens);
+  }
+}
+
 TEST_F(Random, PiecesAreWholeUtf8) {
   const Ctx ctx = open_ctx(model.get());
   bitnet_sampler_options sampling = BITNET_SAMPLER_OPTIONS_INIT;

@@ -1,0 +1,205 @@
+#include "bench_runs.h"
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+
+#include "generate.h"
+
+namespace cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Any tokens do: how long they take does not depend on which they are.
+int32_t some_token(const Subject& subject, uint64_t number) {
+  return static_cast<int32_t>((number * 2654435761 + 1) % subject.vocab_size);
+}
+
+void truncate(const Subject& subject, int32_t sequence, uint64_t positions) {
+  bitnet_error why = BITNET_ERROR_INIT;
+  check(bitnet_ctx_sequence_truncate(subject.ctx.get(), sequence, positions, &why), why);
+}
+
+// Makes a sequence hold `positions` positions, with `want` for the last of those it reads.
+void read_prompt(const Subject& subject, int32_t sequence, uint64_t positions, uint32_t want) {
+  truncate(subject, sequence, positions);
+  std::vector<bitnet_batch_entry> entries;
+  const uint64_t held = bitnet_ctx_sequence_length(subject.ctx.get(), sequence);
+  for (uint64_t i = held; i < positions; ++i) {
+    const int32_t token = some_token(subject, i + static_cast<uint64_t>(sequence) * 7919);
+    entries.push_back({token, static_cast<int32_t>(i), sequence, 0});
+  }
+  if (entries.empty()) return;
+  entries.back().want = want;
+  bitnet_error why = BITNET_ERROR_INIT;
+  check(bitnet_ctx_decode(subject.ctx.get(), entries.data(), entries.size(), &why), why);
+}
+
+BenchRun run_prefill(const Subject& subject, const BenchTest& test) {
+  truncate(subject, 0, 0);
+  BenchRun run;
+  const Clock::time_point start = Clock::now();
+  read_prompt(subject, 0, test.tokens, BITNET_WANT_SAMPLE);
+  run.seconds = seconds_since(start);
+  run.tokens = test.tokens;
+  truncate(subject, 0, 0);
+  return run;
+}
+
+int32_t pick(const Subject& subject, uint64_t entry, bool from_logits) {
+  bitnet_error why = BITNET_ERROR_INIT;
+  int32_t token = 0;
+  if (from_logits) {
+    const float* logits = nullptr;
+    check(bitnet_ctx_logits(subject.ctx.get(), entry, &logits, &why), why);
+    check(bitnet_sample(subject.greedy.get(), logits, subject.vocab_size, &token, &why), why);
+  } else {
+    check(bitnet_ctx_sample(subject.ctx.get(), entry, 0, subject.greedy.get(), &token, &why), why);
+  }
+  return token;
+}
+
+// A batch has one entry for each sequence, and picks the tokens of the next.
+BenchRun run_decode(const Subject& subject, const BenchTest& test) {
+  std::vector<bitnet_batch_entry> entries;
+  for (int32_t i = 0; i < test.sequences; ++i) {
+    const int32_t sequence = test.first_sequence + i;
+    read_prompt(subject, sequence, test.depth, 0);
+    entries.push_back({some_token(subject, static_cast<uint64_t>(i)),
+                       static_cast<int32_t>(test.depth), sequence,
+                       test.logits ? BITNET_WANT_LOGITS : BITNET_WANT_SAMPLE});
+  }
+  bitnet_error why = BITNET_ERROR_INIT;
+  BenchRun run;
+  const Clock::time_point start = Clock::now();
+  for (uint32_t n = 0; n < test.tokens; ++n) {
+    check(bitnet_ctx_decode(subject.ctx.get(), entries.data(), entries.size(), &why), why);
+    for (size_t i = 0; i < entries.size(); ++i) {
+      entries[i].token = pick(subject, i, test.logits);
+      ++entries[i].position;
+    }
+  }
+  run.seconds = seconds_since(start);
+  run.tokens = uint64_t{test.tokens} * entries.size();
+  return run;
+}
+
+// ---- Replies ------------------------------------------------------------------------------------
+
+constexpr std::string_view passage =
+    "The harbour of the old town lies behind two long walls of grey stone. In the morning, before "
+    "the sun has reached the roofs, eleven boats come home with herring, crabs and now and then a "
+    "large blue lobster. Women with baskets wait on the steps; a boy counts the boats aloud and "
+    "writes their names on a slate: Martha, Swallow, Good Hope, Thomas, Seven Brothers. When the "
+    "last rope is fast, the master of the harbour rings a small brass bell, and the market opens. "
+    "By noon everything is sold. The nets hang from wooden poles to dry, cats sleep on the warm "
+    "planks, and the painters from the city unfold their chairs. Only when the wind turns to the "
+    "north does nobody paint or sleep: then every hand is needed to pull the boats up the beach, "
+    "for the waves of January have broken stronger walls than these.";
+
+// Of a copied text a little is there a third time: the reply begins inside what it may go on
+// copying.
+constexpr size_t beginning = 16;
+
+// The prompt leaves room for the reply in the model's context.
+std::vector<int32_t> prompt_of(const Subject& subject, const BenchTest& test) {
+  const auto context = static_cast<size_t>(model_info(subject.model).context_length);
+  const size_t room = context > test.tokens + beginning ? context - test.tokens - beginning : 0;
+  std::vector<int32_t> prompt = tokenize(subject.model, passage, BITNET_TOKENIZE_SPECIAL);
+  prompt.resize(std::min({prompt.size(), test.text->prompt_tokens, room / 2}));
+  if (!test.text->copies || prompt.empty()) return prompt;
+  const size_t once = prompt.size();
+  for (size_t i = 0; i < once + beginning; ++i) prompt.push_back(prompt[i % once]);
+  return prompt;
+}
+
+// So large a bias that no other token is picked.
+std::vector<bitnet_logit_bias> only(size_t words, const std::vector<int32_t>& prompt) {
+  std::vector<bitnet_logit_bias> favoured;
+  for (int32_t token : std::set<int32_t>(prompt.begin(), prompt.end())) {
+    if (favoured.size() < words) favoured.push_back({token, 1e4f});
+  }
+  return favoured;
+}
+
+// The speed is that of the tokens behind the first: the prompt's pass gives the first.
+BenchRun run_reply(const Subject& subject, const BenchTest& test) {
+  truncate(subject, 0, 0);
+  const std::vector<int32_t> tokens = prompt_of(subject, test);
+  const std::vector<bitnet_logit_bias> favoured = only(test.text->words, tokens);
+  bitnet_generate_options prompt = BITNET_GENERATE_OPTIONS_INIT;
+  prompt.tokens = tokens.data();
+  prompt.token_count = tokens.size();
+  GenerationSettings settings;
+  settings.max_tokens = test.tokens;
+  settings.ignore_end = true;
+  settings.drafts = test.drafts;
+  settings.sampling.temperature = test.text->temperature;
+  settings.sampling.bias = favoured.data();
+  settings.sampling.bias_count = static_cast<uint32_t>(favoured.size());
+  const Generator generator = open_generator(subject.ctx.get(), settings, prompt);
+
+  bitnet_error why = BITNET_ERROR_INIT;
+  const char* piece = nullptr;
+  uint64_t bytes = 0;
+  bitnet_status status;
+  do {
+    status = bitnet_generate_next(generator.get(), &piece, &bytes, &why);
+  } while (status == BITNET_OK);
+  if (status != BITNET_DONE) check(status, why);
+
+  const bitnet_generate_info info = generator_info(generator.get());
+  if (info.token_count < 2) throw Failure(test.name + ": the reply ended before its second token");
+  BenchRun run;
+  run.tokens = info.token_count - 1;
+  run.seconds = info.decode_seconds;
+  run.drafted = info.drafted_tokens;
+  run.accepted = info.accepted_tokens;
+  run.written.assign(info.tokens, info.tokens + info.token_count);
+  truncate(subject, 0, 0);
+  return run;
+}
+
+BenchRun run_kind(const Subject& subject, const BenchTest& test) {
+  switch (test.kind) {
+    case BenchTest::prefill:
+      return run_prefill(subject, test);
+    case BenchTest::decode:
+      return run_decode(subject, test);
+    case BenchTest::reply:
+      return run_reply(subject, test);
+  }
+  return {};
+}
+
+// What the counters grew by. The bound is the largest met so far: it does not add up.
+bitnet_ctx_stats difference(const bitnet_ctx_stats& before, bitnet_ctx_stats after) {
+  after.single_tokens -= before.single_tokens;
+  after.single_seconds -= before.single_seconds;
+  after.weight_seconds -= before.weight_seconds;
+  after.attention_seconds -= before.attention_seconds;
+  after.screened_tokens -= before.screened_tokens;
+  after.screened_rows -= before.screened_rows;
+  after.full_tokens -= before.full_tokens;
+  return after;
+}
+
+}  // namespace
+
+uint64_t reply_positions(const ReplyKind& text, uint32_t tokens) {
+  return (text.copies ? 2 * text.prompt_tokens + beginning : text.prompt_tokens) + tokens;
+}
+
+BenchRun run_test(const Subject& subject, const BenchTest& test) {
+  const bitnet_ctx_stats before = context_stats(subject.ctx.get());
+  BenchRun run = run_kind(subject, test);
+  run.work = difference(before, context_stats(subject.ctx.get()));
+  return run;
+}
+
+}  // namespace cli
