@@ -58,7 +58,8 @@ inline void expand_base3_set(uint8_t* groups, const uint8_t* vectors) noexcept {
       // 84 f has f in bits 2-3, 4-5 and 6-7, 18 c has c in bits 4-5; 28 d is 0, 0x1c or 0x38, and
       // 3 b is 0, 3 or 6: each has a bit for 1 and another for 2.
       const Bytes16 f = v - four_digits, d = four_digits - three, c = three - two, b = two - one;
-      fifth_group |= k == 0 ? (f >> 2) & 0x03 : f & static_cast<uint8_t>(3 << 2 * k);
+      const uint8_t place_of_f = static_cast<uint8_t>(3 << 2 * k);
+      fifth_group |= (k == 0 ? f >> 2 : f) & place_of_f;
       const Bytes16 fourth = ((d << 4) & 0x40) | ((d << 2) & 0x80);
       const Bytes16 second = ((b << 2) & 0x04) | ((b << 1) & 0x08);
       store16(groups + kGroupBytes * k + i, one | second | ((c + c) & 0x30) | fourth);
