@@ -657,7 +657,8 @@ typedef struct bitnet_generate_options {
   uint32_t reserved;              /* 0 */
   int32_t drafts;                 /* where the reply repeats what stands in prompt or reply, the tokens that followed
                                      there are tried several at once: how many at most, up to 63. 0: as many as pay;
-                                     -1: none. Changes speed, never a token. Since 0.2 */
+                                     -1: none. Changes speed, never a token or what the sequence holds; the context's
+                                     statistics count what was tried, too. Since 0.2 */
   int32_t reserved2;              /* 0 */
 } bitnet_generate_options;
 #define BITNET_GENERATE_OPTIONS_INIT \
@@ -670,7 +671,7 @@ enum {
 };
 
 /* Prepares a reply; the prompt is tokenized and copied, nothing is decoded yet. One context may have several generators,
- * on different sequences, used in turn. Everything in options is copied.
+ * on different sequences, used in turn. Whatever bitnet_ctx_logits gave before a generator's call is gone after it. Everything in options is copied.
  *   returns  BITNET_E_CONTEXT_FULL  the prompt alone is longer than the context
  *            BITNET_E_UNSUPPORTED   messages, but no chat template is known
  *   threads  as for the context: the generator counts as a use of it.   since 0.1 */
