@@ -21,9 +21,11 @@ struct Products {
     Pair() noexcept {
       for (int32x4_t& pair : pairs) pair = vdupq_n_s32(0);
     }
-    template <class Half>
-    TileSums tile(const Half& half) const noexcept {
-      const auto four = [&](int i) { return vcombine_s32(half(pairs[i]), half(pairs[i + 1])); };
+    TileSums tile(bool of_second) const noexcept {
+      const auto two = [&](int i) {
+        return of_second ? vget_high_s32(pairs[i]) : vget_low_s32(pairs[i]);
+      };
+      const auto four = [&](int i) { return vcombine_s32(two(i), two(i + 1)); };
       return {{four(0), four(2), four(4), four(6)}};
     }
   };
@@ -31,7 +33,7 @@ struct Products {
     Pair first, second;
     TileSums tile(int64_t t) const noexcept {
       const Pair& pair = t < 2 ? first : second;
-      return t % 2 ? pair.tile(vget_high_s32) : pair.tile(vget_low_s32);
+      return pair.tile(t % 2 != 0);
     }
   };
 

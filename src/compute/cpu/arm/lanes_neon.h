@@ -34,8 +34,10 @@ inline Lanes all(float x) noexcept {
 inline Lanes zero() noexcept {
   return all(0.0f);
 }
+// As bytes: a stored row lies anywhere.
 inline Lanes load(const float* p) noexcept {
-  return each([=](int i) { return vld1q_f32(p + 4 * i); });
+  const uint8_t* bytes = reinterpret_cast<const uint8_t*>(p);
+  return each([=](int i) { return vreinterpretq_f32_u8(vld1q_u8(bytes + 16 * i)); });
 }
 inline Lanes load_part(const float* p, int64_t n) noexcept {
   float whole[16] = {};
@@ -51,7 +53,6 @@ inline void store_part(float* p, Lanes a, int64_t n) noexcept {
   std::memcpy(p, whole, static_cast<size_t>(n) * 4);
 }
 
-// Numbers of 2 bytes lie anywhere in a row: loaded as bytes.
 inline uint16x4_t load_four(const void* p, int i) noexcept {
   return vreinterpret_u16_u8(vld1_u8(static_cast<const uint8_t*>(p) + 8 * i));
 }
