@@ -258,7 +258,7 @@ inline void tile_one_base3(float* y, const TernaryMatrix& w, int64_t t, __mmask1
   int64_t count = padded_cols(w.cols) / kGroupCols;
   const int8_t* q = x.q + token * x.stride;
   OneToken sums;
-  RowSums<1> fourth, fifth;
+  RowSums<1> fifth[2];
   for (; count >= 5; count -= 5) {
 #pragma GCC unroll 4
     for (int k = 0; k < 4; ++k) {
@@ -270,15 +270,15 @@ inline void tile_one_base3(float* y, const TernaryMatrix& w, int64_t t, __mmask1
       planes.plane0.add(_mm512_and_si512(digits, _mm512_set1_epi8(0x03)), columns, 0);
       planes.plane1.add(_mm512_and_si512(digits, _mm512_set1_epi8(0x0c)), columns + 4, 0);
       planes.plane2.add(_mm512_and_si512(digits, _mm512_set1_epi8(0x30)), columns + 8, 0);
-      fourth.add(v.looked_up(kBase3Tables.fourth), columns + 12, 0);
-      fifth.add(v.looked_up(kBase3Tables.fifth[0]), q + 4 * kGroupCols + 4 * k, 0);
+      planes.plane3.add(v.looked_up(kBase3Tables.fourth), columns + 12, 0);
+      fifth[k % 2].add(v.looked_up(kBase3Tables.fifth[0]), q + 4 * kGroupCols + 4 * k, 0);
     }
     vectors += 4 * kGroupBytes;
     q += 5 * kGroupCols;
   }
-  // The fourth digits lie in plane 3, the fifth in plane 0.
-  sums.even.plane3.first = _mm512_add_epi32(sums.even.plane3.first, fourth.first);
-  sums.even.plane0.first = _mm512_add_epi32(sums.even.plane0.first, fifth.first);
+  // The fifth digits lie in plane 0.
+  sums.even.plane0.first = _mm512_add_epi32(sums.even.plane0.first, fifth[0].first);
+  sums.odd.plane0.first = _mm512_add_epi32(sums.odd.plane0.first, fifth[1].first);
   for (; count > 0; --count) {
     prefetch_line(vectors);
     sums.odd.add_group(_mm512_load_si512(vectors), q, 0);
