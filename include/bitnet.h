@@ -430,7 +430,7 @@ typedef struct bitnet_ctx_options {
   uint32_t positions;  /* cached positions, all sequences together, at most 2^24; 0: the model's context length. Rounded
                           up to 64 */
   uint32_t sequences;  /* sequences are 0..sequences-1, at most 1024; 0: 16 */
-  uint32_t batch;      /* tokens computed at once, at most 4096; 0: 128. Longer batches are cut, which changes no bit */
+  uint32_t batch;      /* tokens computed at once, at most 4096; 0: 256. Longer batches are cut, which changes no bit */
   int32_t threads;     /* 1..1024; 0: as many as there are cores. Changes no bit */
   bitnet_execute_fn execute; /* your thread pool, called with count = threads; NULL: threads of the context's own, */
   void *execute_user;        /*   which spin briefly between calls and then sleep */

@@ -645,7 +645,7 @@ int bench(Arguments arguments) {
                 "numbers of threads, 1,2,...; 0 (default): one for each core");
   options.flag("--json", &plan.json, "one JSON object");
   add_model_options(options, settings);
-  options.value("--batch", "N", &settings.batch, "tokens computed at once; 0 (default): 128");
+  options.value("--batch", "N", &settings.batch, "tokens computed at once; 0 (default): 256");
   const auto words = options.parse(arguments);
   if (!words) return 0;
   refuse_words(*words);

@@ -83,7 +83,7 @@ void add_context_options(Options& options, Settings& settings) {
   options.value("--ctx", "N", &settings.positions,
                 "positions of the context; 0 (default): what the model was trained for");
   options.value("--batch", "N", &settings.batch,
-                "tokens of the prompt computed at once; 0 (default): 128");
+                "tokens of the prompt computed at once; 0 (default): 256");
 }
 
 Model open_model(const Settings& settings, uint32_t flags) {

@@ -48,7 +48,7 @@ int logits(Arguments arguments) {
   options.value("-o, --output", "FILE", &output, "the file to write");
   add_model_options(options, settings);
   add_threads(options, settings);
-  options.value("--batch", "N", &settings.batch, "tokens computed at once (default: 128)");
+  options.value("--batch", "N", &settings.batch, "tokens computed at once (default: 256)");
   const auto words = options.parse(arguments);
   if (!words) return 0;
   refuse_words(*words);

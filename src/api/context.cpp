@@ -23,7 +23,7 @@ Status context_options(const bitnet_ctx_options* from, const HyperParameters& hy
   }
   to->positions = o.positions > 0 ? o.positions : hyper.context;
   to->sequences = o.sequences > 0 ? o.sequences : 16;
-  to->batch = o.batch > 0 ? o.batch : 128;
+  to->batch = o.batch > 0 ? o.batch : 256;
   to->threads = o.threads > 0 ? o.threads : std::min(usable_cores(), 1024);
   to->execute = o.execute;
   to->execute_user = o.execute_user;

@@ -222,9 +222,11 @@ struct Ops {
   //   p_j = exp(score_j - maximum);
   //   sum = canonical sum of p_j;  value[i] = over j ascending from +0: fma(p_j, float(v_j[i]),
   //   value[i]). maximum, sum: [queries]; value: [queries][head_dim].
+  //   next: the keys of the page that is attended next, which may be brought near meanwhile; or
+  //   nullptr. Nothing depends on it.
   void (*attend_page)(float* maximum, float* sum, float* value, const float* q, const uint16_t* k,
                       const uint16_t* v, int64_t queries, int64_t head_dim, int64_t positions,
-                      float scale) noexcept;
+                      float scale, const uint16_t* next) noexcept;
   // Joins part b (later pages) into part a, one head: m = am > bm ? am : bm; x = exp(am - m),
   // y = exp(bm - m);
   // sum = fma(as, x, bs*y); value[i] = fma(av[i], x, bv[i]*y).

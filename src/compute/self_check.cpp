@@ -222,7 +222,8 @@ Output run_attention(const Ops& ops) {
     sum[part].resize(kQueries);
     value[part].resize(kQueries * kHeadDim);
     ops.attend_page(maximum[part].data(), sum[part].data(), value[part].data(), q.data(), k.data(),
-                    v.data(), kQueries, kHeadDim, part == 0 ? kPagePositions : kPositions, 0.004f);
+                    v.data(), kQueries, kHeadDim, part == 0 ? kPagePositions : kPositions, 0.004f,
+                    part == 0 ? k.data() : nullptr);
     out.add(maximum[part].data(), kQueries);
     out.add(sum[part].data(), kQueries);
     out.add(value[part].data(), kQueries * kHeadDim);

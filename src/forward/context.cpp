@@ -454,9 +454,16 @@ void Context::fold_pages(int worker, std::span<const bitnet_batch_entry> entries
     const AttentionPart leaf = tree.next_leaf();
     const uint16_t* keys = cache_.keys(block.sequence, page, layer_, head);
     const uint16_t* values = cache_.values(block.sequence, page, layer_, head);
+    // After the last one comes, most likely, the next head.
+    const uint16_t* next = nullptr;
+    if (page < block.page) {
+      next = cache_.keys(block.sequence, page + 1, layer_, head);
+    } else if (head + 1 < hyper_.kv_heads) {
+      next = cache_.keys(block.sequence, 0, layer_, head + 1);
+    }
     const auto attend_page = [&](int64_t from, int64_t count, int64_t positions) {
       ops_.attend_page(leaf.maximum + from, leaf.sum + from, leaf.value + from * d, q + from * d,
-                       keys, values, count, d, positions, attention_scale_);
+                       keys, values, count, d, positions, attention_scale_, next);
     };
     if (page < block.page) {
       attend_page(0, block.tokens * per_token, kPagePositions);

@@ -253,7 +253,8 @@ void small_verb(benchmark::State& state, const Ops* ops, const char* verb) {
   if (name == "to_half/640") run([&] { ops->to_half(k.data(), x.data(), 640); });
   if (name == "attend_page/4x128") {
     run([&] {
-      ops->attend_page(m, s, y.data(), x.data(), k.data(), v.data(), 4, 128, kPagePositions, 0.1f);
+      ops->attend_page(m, s, y.data(), x.data(), k.data(), v.data(), 4, 128, kPagePositions, 0.1f,
+                       nullptr);
     });
   }
   if (name == "attend_join/128") {

@@ -244,7 +244,7 @@ TEST_P(Exact, AttentionOverPagesIsSoftmax) {
     ops().attend_page(&maximum[page * kQueries], &sum[page * kQueries],
                       &value[page * kQueries * kDim], q.data(), &k[page * kPagePositions * kDim],
                       &v[page * kPagePositions * kDim], kQueries, kDim,
-                      page == kPages - 1 ? kLast : kPagePositions, scale);
+                      page == kPages - 1 ? kLast : kPagePositions, scale, nullptr);
   }
   for (int64_t query = 0; query < kQueries; ++query) {
     const auto join = [&](int64_t a, int64_t b) {

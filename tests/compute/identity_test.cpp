@@ -225,9 +225,9 @@ TEST_P(Identity, AttendPage) {
     Guarded<float> maximum(queries), sum(queries), value(queries * dim);
     Guarded<float> maximum2(queries, 1), sum2(queries, 1), value2(queries * dim, 1);
     reference().attend_page(maximum.data(), sum.data(), value.data(), q.data(), k.data(), v.data(),
-                            queries, dim, positions, 0.08838835f);
+                            queries, dim, positions, 0.08838835f, nullptr);
     ops().attend_page(maximum2.data(), sum2.data(), value2.data(), q.data(), k.data(), v.data(),
-                      queries, dim, positions, 0.08838835f);
+                      queries, dim, positions, 0.08838835f, round % 2 ? k.data() : nullptr);
     const std::string shape = std::to_string(queries) + " queries of " + std::to_string(dim) +
                               ", positions " + std::to_string(positions);
     expect_same(maximum, maximum2, "maximum, " + shape);

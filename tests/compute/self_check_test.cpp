@@ -78,8 +78,8 @@ TEST(SelfCheck, RefusesATableWithOneWrongVerb) {
   o = good();
   o.attend_page = [](float* m, float* s, float* v, const float* q, const uint16_t* k,
                      const uint16_t* values, int64_t queries, int64_t d, int64_t positions,
-                     float scale) noexcept {
-    good().attend_page(m, s, v, q, k, values, queries, d, positions - 1, scale);
+                     float scale, const uint16_t* next) noexcept {
+    good().attend_page(m, s, v, q, k, values, queries, d, positions - 1, scale, next);
   };
   expect_refused(o, "attend_page");
   o = good();

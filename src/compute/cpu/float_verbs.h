@@ -414,7 +414,15 @@ struct PageWeights {
 struct SixteenKeys {
   const uint16_t* keys;
   int64_t head_dim;
+  const uint16_t* meanwhile;  // as many numbers that are wanted afterwards
 };
+
+// A page is two streams, keys and values, and the next page lies elsewhere: while keys are read,
+// the values are asked for, while values are read, the next page's keys. Line by line in ascending
+// order, as the processor's own prefetcher likes it (the two share what a core can have under way).
+inline void bring_line(const uint16_t* stream, int64_t line) noexcept {
+  prefetch_far(reinterpret_cast<const uint8_t*>(stream), 64 * line);
+}
 
 // Of the lanes l = first + k * 16/S, k < S, folded into one, for elements [begin, end) of N
 // queries. The lanes of a fold's node lie 16/S apart, so S of them fold among themselves.
@@ -423,6 +431,8 @@ inline void fold_some_lanes(Lanes* folded, const SixteenKeys& block, const float
                             int64_t end, int first) noexcept {
   Lanes lanes[S * N];
   for (Lanes& lane : lanes) lane = zero();
+  // Of the block's lines, one for every two elements, each of the 16/S turns asks for its share.
+  int64_t line = (begin + (end - begin) / (16 / S) * first) / 2;
   for (int64_t i = begin + first; i - first < end; i += 16) {
     for (int s = 0; s < S; ++s) {
       const int64_t at = i + 16 / S * s;
@@ -430,9 +440,12 @@ inline void fold_some_lanes(Lanes* folded, const SixteenKeys& block, const float
         for (int n = 0; n < N; ++n) lanes[s * N + n] = fused(zero(), zero(), lanes[s * N + n]);
         continue;
       }
-      const uint16_t* key_numbers = block.keys + 16 * at;
-      if (at % 2 == 0) prefetch_line(reinterpret_cast<const uint8_t*>(key_numbers));
-      const Lanes keys = load_half(key_numbers);
+      if (s % 2 == 0 && (S > 1 || i % 32 < 16)) {
+        prefetch_near(reinterpret_cast<const uint8_t*>(block.keys + 16 * block.head_dim),
+                      64 * line);
+        bring_line(block.meanwhile, line++);
+      }
+      const Lanes keys = load_half(block.keys + 16 * at);
       for (int n = 0; n < N; ++n) {
         lanes[s * N + n] = fused(all(q[n * block.head_dim + at]), keys, lanes[s * N + n]);
       }
@@ -466,10 +479,11 @@ inline void dot_of_keys(Lanes* dots, const SixteenKeys& block, const float* q, i
 }
 
 template <int N>
-inline void score_page(PageWeights<N>& weights, const float* q, const uint16_t* k, int64_t head_dim,
-                       int64_t positions) noexcept {
+inline void score_page(PageWeights<N>& weights, const float* q, const uint16_t* k,
+                       const uint16_t* v, int64_t head_dim, int64_t positions) noexcept {
   for (int64_t j = 0; j < positions; j += 16) {
-    const SixteenKeys block = {k + key_place(j, 0, head_dim), head_dim};
+    const int64_t at = key_place(j, 0, head_dim);
+    const SixteenKeys block = {k + at, head_dim, v + at};
     Lanes dots[N];
     if (head_dim <= kBlock) {
       dot_of_keys<N>(dots, block, q, 0, head_dim);
@@ -529,7 +543,8 @@ inline void weigh_page(PageWeights<N>& weights, float* maximum, float* sum, int6
 // Columns [first, first + 16*C) of the weighted values.
 template <int N, int C>
 inline void value_columns(float* value, const PageWeights<N>& weights, const uint16_t* v,
-                          int64_t head_dim, int64_t positions, int64_t first) noexcept {
+                          const uint16_t* next, int64_t head_dim, int64_t positions,
+                          int64_t first) noexcept {
   Lanes sums[N][C];
   for (auto& row : sums) {
     for (Lanes& sum : row) sum = zero();
@@ -537,9 +552,11 @@ inline void value_columns(float* value, const PageWeights<N>& weights, const uin
   for (int64_t j = 0; j < positions; ++j) {
     Lanes values[C];
     for (int c = 0; c < C; ++c) {
-      const uint16_t* at = v + j * head_dim + first + 16 * c;
-      values[c] = load_half(at);
-      if (c % 2 == 0) prefetch_line(reinterpret_cast<const uint8_t*>(at));
+      const int64_t at = j * head_dim + first + 16 * c;
+      values[c] = load_half(v + at);
+      if (c % 2 == 0) {
+        bring_line(next, first * kPagePositions / 32 + j * (C + 1) / 2 + c / 2);
+      }
     }
     for (int query = 0; query < N; ++query) {
       const Lanes weight = all(weights.p[j * N + query]);
@@ -568,20 +585,20 @@ inline void last_value_columns(float* value, const PageWeights<N>& weights, cons
 
 template <int N>
 inline void value_page(float* value, const PageWeights<N>& weights, const uint16_t* v,
-                       int64_t head_dim, int64_t positions) noexcept {
+                       const uint16_t* next, int64_t head_dim, int64_t positions) noexcept {
   constexpr int kColumns = kAttendSums / N < 1 ? 1 : kAttendSums / N;
   int64_t i = 0;
   for (; i + 16 * kColumns <= head_dim; i += 16 * kColumns) {
-    value_columns<N, kColumns>(value, weights, v, head_dim, positions, i);
+    value_columns<N, kColumns>(value, weights, v, next, head_dim, positions, i);
   }
   for (; i + 16 <= head_dim; i += 16) {
-    value_columns<N, 1>(value, weights, v, head_dim, positions, i);
+    value_columns<N, 1>(value, weights, v, next, head_dim, positions, i);
   }
   if (i < head_dim) last_value_columns(value, weights, v, head_dim, positions, i);
 }
 
 struct PageOfHead {
-  const uint16_t *k, *v;
+  const uint16_t *k, *v, *next;
   int64_t head_dim, positions;
   float scale;
 };
@@ -593,17 +610,18 @@ inline int64_t attend_groups(float* maximum, float* sum, float* value, const flo
   int64_t i = 0;
   for (; i + N <= queries; i += N) {
     PageWeights<N> weights;
-    score_page(weights, q + i * page.head_dim, page.k, page.head_dim, page.positions);
+    score_page(weights, q + i * page.head_dim, page.k, page.v, page.head_dim, page.positions);
     weigh_page(weights, maximum + i, sum + i, page.positions, page.scale);
-    value_page(value + i * page.head_dim, weights, page.v, page.head_dim, page.positions);
+    value_page(value + i * page.head_dim, weights, page.v, page.next, page.head_dim,
+               page.positions);
   }
   return i;
 }
 
 void attend_page(float* maximum, float* sum, float* value, const float* q, const uint16_t* k,
                  const uint16_t* v, int64_t queries, int64_t head_dim, int64_t positions,
-                 float scale) noexcept {
-  const PageOfHead page = {k, v, head_dim, positions, scale};
+                 float scale, const uint16_t* next) noexcept {
+  const PageOfHead page = {k, v, next ? next : v, head_dim, positions, scale};
   int64_t i = 0;
   const auto groups = [&](auto attend_some) {
     i += attend_some(maximum + i, sum + i, value + i * head_dim, q + i * head_dim, page,

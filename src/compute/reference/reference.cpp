@@ -218,7 +218,7 @@ float score(const float* q, const uint16_t* k, int64_t j, int64_t head_dim) noex
 
 void attend_page(float* maximum, float* sum, float* value, const float* q, const uint16_t* k,
                  const uint16_t* v, int64_t queries, int64_t head_dim, int64_t positions,
-                 float scale) noexcept {
+                 float scale, const uint16_t*) noexcept {
   float ones[kPagePositions];
   for (float& one : ones) one = 1.0f;
   for (int64_t query = 0; query < queries; ++query) {
