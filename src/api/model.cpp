@@ -329,7 +329,8 @@ bitnet_status bitnet_model_estimate(const bitnet_model* model, const bitnet_ctx_
     e.file_bytes = model->loaded->file_bytes();
     e.weight_bytes = Weights::bytes_of(d, model->loaded->options().weights());
     e.cache_bytes = KvCache::bytes_of(d.hyper, how.positions);
-    e.work_bytes = Context::work_bytes_of(d, how);
+    e.work_bytes = Context::work_bytes_of(
+        d, how, Weights::screens(d, model->loaded->options().weights().head));
     e.total_bytes = e.weight_bytes + e.cache_bytes + e.work_bytes +
                     (model->loaded->owns_file_copy()
                          ? e.file_bytes

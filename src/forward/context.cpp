@@ -103,8 +103,10 @@ struct WorkSizes {
 
 }  // namespace
 
-uint64_t Context::work_bytes_of(const ModelDescription& model, const Options& options) noexcept {
-  return WorkSizes(model.hyper, options).total() + ReadOut::bytes_of(model, options.batch);
+uint64_t Context::work_bytes_of(const ModelDescription& model, const Options& options,
+                                bool screened) noexcept {
+  return WorkSizes(model.hyper, options).total() +
+         ReadOut::bytes_of(model, options.batch, screened, options.threads);
 }
 
 uint64_t Context::work_bytes() const noexcept {

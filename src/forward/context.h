@@ -45,8 +45,9 @@ class Context {
 
   // The weights must outlive the context.
   static Result<Ptr<Context>> open(const Weights& weights, const Options& options);
-  // Bytes of everything but the cache.
-  static uint64_t work_bytes_of(const ModelDescription& model, const Options& options) noexcept;
+  // Bytes of everything but the cache. screened: the weights will have a screened head.
+  static uint64_t work_bytes_of(const ModelDescription& model, const Options& options,
+                                bool screened) noexcept;
 
   // bitnet_ctx_decode. Any failure leaves all sequences as they were.
   Status decode(std::span<const bitnet_batch_entry> entries);

@@ -82,11 +82,6 @@ uint64_t bytes_of(const DenseMatrix& m) noexcept {
 // A head smaller than this stays in the processor's cache, where reading less saves nothing.
 constexpr uint64_t kSmallHead = uint64_t{8} << 20;
 
-bool screens(const ModelDescription& model, bitnet_head head) noexcept {
-  if (head != BITNET_HEAD_AUTO) return head == BITNET_HEAD_SCREENED;
-  return bytes_of(model.head) >= kSmallHead;
-}
-
 Linear dense_linear(const Projection& p) noexcept {
   Linear l{};
   l.output_scale = p.output_scale;
@@ -320,6 +315,11 @@ Vec<double> rope_frequencies(const ModelDescription& model) {
 }
 
 }  // namespace
+
+bool Weights::screens(const ModelDescription& model, bitnet_head head) noexcept {
+  if (head != BITNET_HEAD_AUTO) return head == BITNET_HEAD_SCREENED;
+  return ::bitnet::bytes_of(model.head) >= kSmallHead;
+}
 
 uint64_t Weights::bytes_of(const ModelDescription& model, const Options& options) noexcept {
   uint64_t bytes = 0;

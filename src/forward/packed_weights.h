@@ -44,6 +44,8 @@ class Weights {
   static Result<Ptr<const Weights>> prepare(const ModelDescription& model, const Ops& ops,
                                             const Options& options);
 
+  // Whether prepare() will make a screened copy of the head.
+  static bool screens(const ModelDescription& model, bitnet_head head) noexcept;
   // What prepare() will allocate; with BITNET_WEIGHTS_AUTO at most.
   static uint64_t bytes_of(const ModelDescription& model, const Options& options) noexcept;
   uint64_t bytes() const noexcept { return tiles_.bytes() + (screen ? screen->bytes() : 0); }

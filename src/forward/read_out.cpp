@@ -23,16 +23,21 @@ void enlarge(Buffer& buffer, uint64_t bytes) {
 }  // namespace
 
 // Room for one row, which most batches want, is there from the beginning.
-uint64_t ReadOut::bytes_of(const ModelDescription& model, int64_t batch) noexcept {
-  return floats(batch, model.hyper.width) + floats(1, model.hyper.vocab);
+uint64_t ReadOut::bytes_of(const ModelDescription& model, int64_t batch, bool screened,
+                           int threads) noexcept {
+  const uint64_t width = floats(1, model.hyper.width), vocab = floats(1, model.hyper.vocab);
+  const uint64_t rows = floats(batch, model.hyper.width) + vocab;
+  if (!screened) return rows;
+  return rows + width + 3 * vocab + ScreenScratch::bytes_of(1, model.hyper.width, threads);
 }
 
 ReadOut::ReadOut(const Weights& weights, ThreadPool& pool, int64_t batch)
     : weights_(weights),
       hyper_(weights.model.hyper),
       pool_(pool),
-      input_(floats(batch, hyper_.width)),
-      logits_(floats(1, hyper_.vocab)) {}
+      input_(floats(batch, hyper_.width)) {
+  make_room({.logits = 1, .embedding = 0, .bounds = weights.screen ? 1 : 0});
+}
 
 uint64_t ReadOut::bytes() const noexcept {
   uint64_t bytes = screen_.bytes();
@@ -60,15 +65,19 @@ void ReadOut::assign(std::span<const bitnet_batch_entry> entries) {
   rows_.reserve(entries.size());
   Rows used = {0, 0, 0};
   for (const bitnet_batch_entry& e : entries) rows_.push_back(next_rows(e.want, used));
-  enlarge(logits_, floats(used.logits, hyper_.vocab));
-  enlarge(embeddings_, floats(used.embedding, hyper_.width));
-  if (used.bounds > 0) {
-    enlarge(hidden_, floats(used.bounds, hyper_.width));
-    enlarge(low_, floats(used.bounds, hyper_.vocab));
-    enlarge(high_, floats(used.bounds, hyper_.vocab));
-    enlarge(sparse_, floats(1, hyper_.vocab));
-    screen_.reserve(used.bounds, hyper_.width, pool_.size());
-  }
+  make_room(used);
+}
+
+// For so many rows of each kind.
+void ReadOut::make_room(const Rows& rows) {
+  enlarge(logits_, floats(rows.logits, hyper_.vocab));
+  enlarge(embeddings_, floats(rows.embedding, hyper_.width));
+  if (rows.bounds == 0) return;
+  enlarge(hidden_, floats(rows.bounds, hyper_.width));
+  enlarge(low_, floats(rows.bounds, hyper_.vocab));
+  enlarge(high_, floats(rows.bounds, hyper_.vocab));
+  enlarge(sparse_, floats(1, hyper_.vocab));
+  screen_.reserve(rows.bounds, hyper_.width, pool_.size());
 }
 
 void ReadOut::run(std::span<const bitnet_batch_entry> entries, uint64_t first_entry,

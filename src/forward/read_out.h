@@ -32,9 +32,11 @@ class ReadOut {
     const float *low, *high;
   };
 
-  // batch: entries that run() gets at most. Throws std::bad_alloc.
+  // batch: entries that run() gets at most. Makes room for one row of logits, or of bounds where
+  // there is a screened head. Throws std::bad_alloc.
   ReadOut(const Weights& weights, ThreadPool& pool, int64_t batch);
-  static uint64_t bytes_of(const ModelDescription& model, int64_t batch) noexcept;
+  static uint64_t bytes_of(const ModelDescription& model, int64_t batch, bool screened,
+                           int threads) noexcept;
   uint64_t bytes() const noexcept;
 
   // Gives the entries of a whole batch their rows. Allocates when a batch wants more rows than any
@@ -65,6 +67,7 @@ class ReadOut {
   struct Rows {
     int64_t logits = -1, embedding = -1, bounds = -1;
   };
+  void make_room(const Rows& rows);
   Rows next_rows(uint32_t want, Rows& used) const noexcept;
 
   const Weights& weights_;

@@ -239,9 +239,11 @@ void ScreenScratch::reserve(int64_t tokens, int64_t cols, int threads) {
   threads_ = threads;
 }
 
-uint64_t ScreenScratch::bytes() const noexcept {
-  return high_.bytes() + low_.bytes() + pairs_.bytes() + sum_.bytes() + scale_.bytes() +
-         bounds_.capacity() * sizeof(Bound) + spreads_.capacity() * sizeof(Spread);
+uint64_t ScreenScratch::bytes_of(int64_t tokens, int64_t cols, int threads) noexcept {
+  const uint64_t numbers = static_cast<uint64_t>(tokens * padded_cols(cols));
+  return numbers * 4 + numbers / kScreenBlock * sizeof(int32_t) +
+         static_cast<uint64_t>(tokens) * (sizeof(float) + sizeof(Bound)) +
+         static_cast<uint64_t>(tokens * threads) * sizeof(Spread);
 }
 
 void ScreenedHead::prepare_input(const float* h, int64_t token,

@@ -22,7 +22,8 @@ class ScreenScratch {
  public:
   // Room for so many hidden states at once; enough room allocates nothing. Throws std::bad_alloc.
   void reserve(int64_t tokens, int64_t cols, int threads);
-  uint64_t bytes() const noexcept;
+  static uint64_t bytes_of(int64_t tokens, int64_t cols, int threads) noexcept;
+  uint64_t bytes() const noexcept { return bytes_of(tokens_, cols_, threads_); }
 
  private:
   friend class ScreenedHead;

@@ -40,9 +40,12 @@ std::vector<char> model_bytes() {
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
-Model open_model(uint32_t flags = 0) {
+Model open_model(uint32_t flags = 0, int32_t weights = BITNET_WEIGHTS_AUTO,
+                 int32_t head = BITNET_HEAD_AUTO) {
   bitnet_model_options options = BITNET_MODEL_OPTIONS_INIT;
   options.flags = flags;
+  options.weights = weights;
+  options.head = head;
   bitnet_error why = BITNET_ERROR_INIT;
   bitnet_model* model = nullptr;
   EXPECT_EQ(bitnet_model_open(model_path().c_str(), &options, &model, &why), BITNET_OK)
@@ -261,19 +264,32 @@ TEST(Calls, ADescribedModelHasEverythingButWeights) {
   const Model model = open_model(BITNET_MODEL_DESCRIBE);
   bitnet_ctx* ctx = nullptr;
   EXPECT_REFUSED(bitnet_ctx_open(model.get(), nullptr, &ctx, &why), BITNET_E_STATE, "DESCRIBE");
-  bitnet_estimate estimate = BITNET_ESTIMATE_INIT;
-  ASSERT_EQ(bitnet_model_estimate(model.get(), nullptr, &estimate, nullptr), BITNET_OK);
-  // The estimate is what opening then takes.
-  const Model whole = open_model();
-  bitnet_model_info info = BITNET_MODEL_INFO_INIT;
-  ASSERT_EQ(bitnet_model_get_info(whole.get(), &info, nullptr), BITNET_OK);
-  EXPECT_EQ(estimate.weight_bytes, info.weight_bytes);
-  ASSERT_EQ(bitnet_ctx_open(whole.get(), nullptr, &ctx, nullptr), BITNET_OK);
-  const Ctx opened(ctx);
-  bitnet_ctx_stats stats = BITNET_CTX_STATS_INIT;
-  ASSERT_EQ(bitnet_ctx_get_stats(ctx, &stats, nullptr), BITNET_OK);
-  EXPECT_EQ(estimate.cache_bytes, stats.cache_bytes);
-  EXPECT_EQ(estimate.work_bytes, stats.work_bytes);
+}
+
+TEST(Calls, AnEstimateIsWhatOpeningThenTakes) {
+  for (const auto& [weights, head] : {std::pair{BITNET_WEIGHTS_AUTO, BITNET_HEAD_AUTO},
+                                      std::pair{BITNET_WEIGHTS_BASE3, BITNET_HEAD_SCREENED},
+                                      std::pair{BITNET_WEIGHTS_FILE, BITNET_HEAD_FULL}}) {
+    const Model described = open_model(BITNET_MODEL_DESCRIBE, weights, head);
+    const Model whole = open_model(0, weights, head);
+    bitnet_estimate estimate = BITNET_ESTIMATE_INIT;
+    ASSERT_EQ(bitnet_model_estimate(described.get(), nullptr, &estimate, nullptr), BITNET_OK);
+    bitnet_model_info info = BITNET_MODEL_INFO_INIT;
+    ASSERT_EQ(bitnet_model_get_info(whole.get(), &info, nullptr), BITNET_OK);
+    EXPECT_EQ(estimate.weight_bytes, info.weight_bytes);
+    bitnet_ctx* ctx = nullptr;
+    ASSERT_EQ(bitnet_ctx_open(whole.get(), nullptr, &ctx, nullptr), BITNET_OK);
+    const Ctx opened(ctx);
+    bitnet_ctx_stats stats = BITNET_CTX_STATS_INIT;
+    ASSERT_EQ(bitnet_ctx_get_stats(ctx, &stats, nullptr), BITNET_OK);
+    EXPECT_EQ(estimate.cache_bytes, stats.cache_bytes);
+    EXPECT_EQ(estimate.work_bytes, stats.work_bytes);
+    // A first token that is sampled asks for no more.
+    const bitnet_batch_entry entry = {1, 0, 0, BITNET_WANT_SAMPLE};
+    ASSERT_EQ(bitnet_ctx_decode(ctx, &entry, 1, nullptr), BITNET_OK);
+    ASSERT_EQ(bitnet_ctx_get_stats(ctx, &stats, nullptr), BITNET_OK);
+    EXPECT_EQ(estimate.work_bytes, stats.work_bytes);
+  }
 }
 
 TEST(Calls, BuffersAreQueriedThenFilled) {
