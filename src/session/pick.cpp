@@ -15,9 +15,9 @@ Status pick_token(ReadOut& read_out, uint64_t entry, int64_t vocabulary, Sampler
   const std::span<const int32_t> candidates =
       sampler.candidates(bounds->low, bounds->high, vocabulary);
   // The other tokens cannot be picked and cannot change what is: -infinity says the same of them.
-  return sampler.pick(candidates.empty() ? read_out.all_logits(entry)
-                                         : read_out.some_logits(entry, candidates),
-                      vocabulary, token);
+  return sampler.pick(
+      candidates.empty() ? read_out.all_logits(entry) : read_out.some_logits(entry, candidates),
+      vocabulary, token);
 }
 
 }  // namespace bitnet
