@@ -48,7 +48,9 @@ else
   exit
 fi
 
-if [ -n "$wanted" ]; then $as_root dpkg --add-architecture arm64 || true; fi
+if [ -n "$wanted" ] && ! $as_root dpkg --add-architecture arm64; then
+  echo "packages.sh: arm64 cannot become a foreign architecture of this system" >&2
+fi
 # Another apt may be at work; a fresh system has no package lists yet.
 apt="$as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300"
 $apt update >&2 </dev/null || echo "packages.sh: apt-get update failed, trying what is known" >&2

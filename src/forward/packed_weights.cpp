@@ -98,9 +98,36 @@ Linear ternary_linear(const Projection& p, const TernaryMatrix& matrix) noexcept
   return l;
 }
 
+// Which of kRoles a forward pass multiplies together, their rows laid end to end: [first, last).
+struct Phase {
+  size_t first, last;
+};
+constexpr Phase kPhases[] = {{0, 3}, {3, 4}, {4, 6}, {6, 7}};  // q k v, o, gate up, down
+
+int64_t tiles_of(const Projection& p) noexcept {
+  return (p.rows + kTileRows - 1) / kTileRows;
+}
+
+// The tiles of projection `role` that a worker begins with in a forward pass.
+Share begins_with(const Layer& layer, size_t role, int worker, int workers) noexcept {
+  for (const Phase& phase : kPhases) {
+    if (role >= phase.last) continue;
+    int64_t all = 0, before = 0;
+    for (size_t r = phase.first; r < phase.last; ++r) {
+      if (r < role) before += tiles_of(layer.*kRoles[r].first);
+      all += tiles_of(layer.*kRoles[r].first);
+    }
+    const int64_t count = tiles_of(layer.*kRoles[role].first);
+    const Share share = share_of(all, 1, worker, workers);
+    return {std::clamp(share.first - before, int64_t{0}, count),
+            std::clamp(share.last - before, int64_t{0}, count)};
+  }
+  return {0, 0};
+}
+
 // Does something with every ternary projection, its rows cut among the threads as a forward pass
 // cuts them: body(projection, layer, role, tiles). Of several failures the first in file order is
-// reported, so that the message does not depend on timing. stop() ends it early.
+// reported, so that the message does not depend on timing. report() false ends it early.
 template <class Body, class Report>
 Status on_all_threads(const ModelDescription& model, ThreadPool& pool, const Report& report,
                       Body&& body) {
@@ -119,7 +146,8 @@ Status on_all_threads(const ModelDescription& model, ThreadPool& pool, const Rep
       if (failure.projection != SIZE_MAX || cancelled.load(std::memory_order_relaxed)) return;
       if (worker == 0 && !report(here)) cancelled = true;
       if (!p.ternary) return;
-      const Share tiles = share_of((p.rows + kTileRows - 1) / kTileRows, 1, worker, pool.size());
+      const size_t at = static_cast<size_t>(&role - kRoles.data());
+      const Share tiles = begins_with(model.layers[i], at, worker, pool.size());
       if (tiles.first == tiles.last) return;
       try {
         Status s = body(p, i, role, tiles);
@@ -203,7 +231,8 @@ class Trial {
     scratch_bytes_ = ternary_scratch_bytes(widest);
     scratch_ = Buffer(static_cast<uint64_t>(scratch_bytes_ * pool.size()));
     q_ = Buffer(static_cast<uint64_t>(widest));
-    y_ = Buffer(static_cast<uint64_t>(most_rows) * sizeof(float));
+    most_rows_ = most_rows;
+    y_ = Buffer(static_cast<uint64_t>(most_rows * pool.size()) * sizeof(float));
     std::fill_n(q_.data(), widest, uint8_t{1});
   }
 
@@ -232,7 +261,7 @@ class Trial {
     const QuantizedRows x = {q_.as<int8_t>(), static_cast<int64_t>(q_.bytes()), &scale, &sum};
     each_share([&](int worker, size_t i, const Share& tiles) {
       const TernaryMatrix& m = matrices_[i];
-      ops_.ternary_matmul(y_.as<float>(), m.rows, m, tiles.first * kTileRows,
+      ops_.ternary_matmul(y_.as<float>() + worker * most_rows_, m.rows, m, tiles.first * kTileRows,
                           last_row_of(*projections_[i], tiles.last - 1), x, 1,
                           scratch_.data() + worker * scratch_bytes_);
     });
@@ -257,7 +286,7 @@ class Trial {
   Vec<const Projection*> projections_;
   Vec<TernaryMatrix> matrices_;
   Buffer tiles_, scratch_, q_, y_;
-  int64_t scratch_bytes_;
+  int64_t scratch_bytes_, most_rows_;
 };
 
 // Reads so much of the model's file that nothing else is left in the processor's caches.
@@ -279,15 +308,15 @@ void flush_caches(const ModelDescription& model, const Ops& ops, uint64_t bytes,
 
 }  // namespace
 
-// A model that stays in the cache is computed there, whatever memory could do: no trial.
-Result<Packing> Weights::faster_packing(ThreadPool& pool) const {
+// A model that stays in the cache is computed there, whatever memory could do: no trial. Nor of a
+// damaged one: packing all of it will say what is wrong.
+Packing Weights::faster_packing(ThreadPool& pool) const {
   const uint64_t cache = last_level_cache();
   if (tile_bytes(model, Packing::kTwoBit) < std::max(cache / 2, kTrialBytes)) {
     return Packing::kTwoBit;
   }
   Trial two_bit(model, ops, Packing::kTwoBit, pool), base3(model, ops, Packing::kBase3, pool);
-  BITNET_TRY(two_bit.pack());
-  BITNET_TRY(base3.pack());
+  if (!two_bit.pack().ok() || !base3.pack().ok()) return Packing::kTwoBit;
   double best_two_bit = 1e9, best_base3 = 1e9;
   for (int round = 0; round < 2; ++round) {
     flush_caches(model, ops, cache, pool);
@@ -358,9 +387,8 @@ Status Weights::take_from_file(ThreadPool& pool) {
         return Status::error(
             BITNET_E_UNSUPPORTED,
             "%.*s cannot be used as it lies in the file: all ternary tensors must be I2_S of "
-            "layout "
-            "128 or all TQ2_0, with rows of a multiple of 128 numbers; open the model with other "
-            "weights",
+            "layout 128 or all TQ2_0, with rows of a multiple of 128 numbers; open the model with "
+            "other weights",
             static_cast<int>(p.name.size()), p.name.data());
       }
       file_order = bitnet::file_order(p);
@@ -376,8 +404,8 @@ Status Weights::take_from_file(ThreadPool& pool) {
       });
 }
 
-// Every thread packs the rows that a context with as many threads will have it read, so that they
-// lie in the memory near to it.
+// Every thread packs the rows that its like begins with in a context of as many threads, so that
+// they lie in the memory near to it.
 Status Weights::pack(Packing packing, ThreadPool& pool, const Progress& progress) {
   // Each matrix is a whole number of 64-byte groups, so all of them stay aligned in one block.
   tiles_ = Buffer(tile_bytes(model, packing));
@@ -416,7 +444,7 @@ Result<Ptr<const Weights>> Weights::prepare(const ModelDescription& model, const
   } else {
     Packing packing = options.weights == BITNET_WEIGHTS_BASE3 ? Packing::kBase3 : Packing::kTwoBit;
     if (options.weights == BITNET_WEIGHTS_AUTO) {
-      BITNET_LET(packing, weights->faster_packing(*pool));
+      packing = weights->faster_packing(*pool);
     }
     BITNET_TRY(weights->pack(packing, *pool, options.progress.part(0, 0.7)));
   }

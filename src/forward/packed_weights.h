@@ -70,7 +70,7 @@ class Weights {
  private:
   Status take_from_file(ThreadPool& pool);
   Status pack(Packing packing, ThreadPool& pool, const Progress& progress);
-  Result<Packing> faster_packing(ThreadPool& pool) const;
+  Packing faster_packing(ThreadPool& pool) const;
 
   bitnet_weights kind_ = BITNET_WEIGHTS_2BIT;
   Buffer tiles_;
