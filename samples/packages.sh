@@ -1,15 +1,19 @@
 #!/bin/sh
 # Installs the Debian packages that are missing to build; where it may not, says the command to run.
 # usage: sh samples/packages.sh [tests]     tests: also those that the tests need, and on x86-64 those of the
-#        emulated AArch64, for which arm64 becomes an architecture of this system (without them those tests skip)
+#        emulated AArch64, for which arm64 becomes an architecture of this system, and those of the ABI checks and of
+#        Rust, Go and C# (without them those tests skip)
 set -eu
 
 packages='meson ninja-build gcc g++ pkg-config libcjson-dev libmimalloc-dev libutf8proc-dev'
 emulated=
+outside=
 if [ "${1:-}" = tests ]; then
   packages="$packages libgtest-dev libbenchmark-dev python3 python3-numpy clang"
   emulated='qemu-user g++-aarch64-linux-gnu
     libcjson-dev:arm64 libutf8proc-dev:arm64 libgtest-dev:arm64 libstdc++6:arm64'
+  outside='abigail-tools cmake mandoc valgrind python3-clang bindgen rustfmt rustc cargo rust-clippy
+    golang-go mono-mcs mono-runtime'
 fi
 
 if ! command -v dpkg-query >/dev/null 2>&1; then
@@ -33,8 +37,10 @@ missing() {
 # shellcheck disable=SC2086
 needed=$(missing $packages)
 # shellcheck disable=SC2086
-wanted=$(missing $emulated)
-[ -n "$needed$wanted" ] || exit 0
+outside=$(missing $outside)
+# shellcheck disable=SC2086
+emulated=$(missing $emulated)
+[ -n "$needed$outside$emulated" ] || exit 0
 
 if [ "$(id -u)" -eq 0 ]; then
   as_root=
@@ -42,27 +48,28 @@ elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
   as_root='sudo -n'
 else
   echo "packages.sh: packages are missing and only root may install them. Please run:" >&2
-  if [ -n "$wanted" ]; then echo "  sudo dpkg --add-architecture arm64" >&2; fi
-  echo "  sudo apt-get update && sudo apt-get install -y$needed$wanted" >&2
+  if [ -n "$emulated" ]; then echo "  sudo dpkg --add-architecture arm64" >&2; fi
+  echo "  sudo apt-get update && sudo apt-get install -y$needed$outside$emulated" >&2
   [ -z "$needed" ]
   exit
 fi
 
-if [ -n "$wanted" ] && ! $as_root dpkg --add-architecture arm64; then
+if [ -n "$emulated" ] && ! $as_root dpkg --add-architecture arm64; then
   echo "packages.sh: arm64 cannot become a foreign architecture of this system" >&2
 fi
 # Another apt may be at work; a fresh system has no package lists yet.
 apt="$as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300"
 $apt update >&2 </dev/null || echo "packages.sh: apt-get update failed, trying what is known" >&2
 
-# install PACKAGES...
+# install PACKAGES...: all or none; none is fine.
 install() {
+  [ $# -gt 0 ] || return 0
   echo "packages.sh: installing $*" >&2
   $apt install -y --no-install-recommends "$@" >&2 </dev/null
 }
 # shellcheck disable=SC2086
-if [ -n "$wanted" ] && ! install $wanted; then
-  echo "packages.sh: no emulated AArch64 on this system; its tests are skipped" >&2
-fi
+install $needed
 # shellcheck disable=SC2086
-if [ -n "$needed" ]; then install $needed; fi
+install $outside || echo "packages.sh: not all of Rust, Go, C# and the ABI checks is here; what lacks is skipped" >&2
+# shellcheck disable=SC2086
+install $emulated || echo "packages.sh: no emulated AArch64 on this system; its tests are skipped" >&2

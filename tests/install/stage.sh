@@ -1,0 +1,28 @@
+# Sourced by tests that use the library as a stranger would: from an installed tree and nothing else.
+
+# one NAME: the path of the only file of that name in the tree.
+one() {
+  found=$(find "$tree" -name "$1")
+  [ -f "$found" ] || { echo "FAILED: $1 is not installed, or not once: $found" >&2; exit 1; }
+  echo "$found"
+}
+
+# stage BUILD-FOLDER SCRATCH-FOLDER: empties SCRATCH, installs BUILD into it and moves the tree, so that nothing
+# can point back into the build folder. Sets `tree`, `libdir`, `header`, `model`, `program`; from then on
+# pkg-config and the loader see that tree before, and pkg-config instead of, the system's. For `set -e` scripts.
+stage() {
+  rm -rf "$2"
+  mkdir -p "$2"
+  DESTDIR="$2/staged" meson install -C "$1" --no-rebuild --quiet
+  mv "$2/staged" "$2/installed"
+  tree=$2/installed
+  header=$(one bitnet.h)
+  model=$(one bitnet-nano.gguf)
+  program=$(find "$tree" -path '*/bin/bitnet')
+  libdir=$(dirname "$(dirname "$(one bitnet.pc)")")
+  unset PKG_CONFIG_PATH
+  PKG_CONFIG_LIBDIR=$libdir/pkgconfig
+  PKG_CONFIG_SYSROOT_DIR=$tree
+  LD_LIBRARY_PATH=$libdir
+  export PKG_CONFIG_LIBDIR PKG_CONFIG_SYSROOT_DIR LD_LIBRARY_PATH
+}
