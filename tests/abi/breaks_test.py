@@ -18,6 +18,7 @@ import stub
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HEADER, MAP, EXPORTS, LOG = "include/bitnet.h", "src/api/exports.map", "tests/abi/exports", "ABI_CHANGELOG.md"
+LAYOUTS = "tests/api/structs_test.c"
 CASES = {}
 
 
@@ -25,8 +26,8 @@ class Copy:
     """A copy of what the checks read, to be edited."""
 
     def __init__(self, root):
-        self.root, self.extra, self.soname = root, "", None
-        for path in (HEADER, MAP, LOG):
+        self.root, self.extra, self.soname, self.rewrites_history = root, "", None, False
+        for path in (HEADER, MAP, LOG, LAYOUTS):
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / path, root / path)
         shutil.copytree(ROOT / "tests/abi", root / "tests/abi", ignore=shutil.ignore_patterns("__pycache__"))
@@ -36,8 +37,9 @@ class Copy:
         text = (self.root / path).read_text(encoding="utf-8")
         text, count = re.subn(old, lambda match: match.expand(new), text, flags=re.M)
         if count != 1:
-            raise SystemExit(f"{path}: '{old}' is there {count} times: the test is out of date")
+            raise ValueError(f"{path}: '{old}' is there {count} times: this test is out of date")
         (self.root / path).write_text(text, encoding="utf-8")
+        self.rewrites_history |= path.startswith("tests/abi/0.")
 
     def header(self, old, new):
         self.edit(HEADER, old, new)
@@ -81,6 +83,8 @@ class Copy:
         with contextlib.redirect_stdout(io.StringIO()):
             check.check_header(project, failures)
             check.check_library(project, library, library, failures)
+            if self.rewrites_history:
+                check.check_kept_types(project, failures)
         return failures.sentences
 
 
@@ -110,18 +114,23 @@ def _(copy):
     copy.header(r"^(/\* ---- The machine )", r"typedef struct bitnet_new bitnet_new;\n\1")
     copy.header(r"^(} bitnet_ctx_options;)", r"  uint64_t more;\n\1")
     copy.header(r"(BITNET_CTX_OPTIONS_INIT {.*)}", r"\1, 0}")
+    copy.edit(LAYOUTS, r"\Z", "FIELD(bitnet_ctx_options, more, 40, 8);\n")
 
 
 @case("a reserved field gets its meaning in a new minor version")
 def _(copy):
     copy.next_minor("- **Models**: field `split` of `bitnet_model_options`\n")
     copy.header(r"^  int32_t reserved;        /\* 0 \*/", "  int32_t split;")
+    copy.edit(LAYOUTS, r"(FIELD\(bitnet_model_options), reserved,", r"\1, split,")
 
 
 @case("a break with a new ABI version, soname and changelog")
 def _(copy):
     copy.remove_call("bitnet_ctx_sequence_match")
     copy.header(r"uint32_t batch; ", "uint64_t batch; ")
+    for field, old, new in (("batch", "16, 4", "16, 8"), ("threads", "20, 4", "24, 4"), ("execute", "24, 8", "32, 8"),
+                            ("execute_user", "32, 8", "40, 8")):
+        copy.edit(LAYOUTS, rf"(FIELD\(bitnet_ctx_options, {field}), {old}", rf"\1, {new}")
     copy.next_abi("- **Gone**: `bitnet_ctx_sequence_match`; field `batch` of `bitnet_ctx_options` is wider\n")
 
 
@@ -135,7 +144,7 @@ def _(copy):
 # ---- Calls ----
 
 
-@case("call removed", r"bitnet_ctx_sequence_match is gone: for programs built against 0\.1, programs that call it do not start",
+@case("call removed", r"bitnet_ctx_sequence_match is gone: programs built against 0\.1 and 0\.2 do not start if",
       r"0\.1 exported bitnet_ctx_sequence_match@BITNET_0 and today's library does not", abidiff=True)
 def _(copy):
     copy.remove_call("bitnet_ctx_sequence_match")
@@ -170,7 +179,7 @@ def _(copy):
 
 
 @case("const of a handle dropped",
-      r"parameter 1 of bitnet_ctx_get_stats was const bitnet_ctx \* and is bitnet_ctx \*: .*may run side by side", abidiff=True)
+      r"parameter 1 of bitnet_ctx_get_stats was const bitnet_ctx \* and is bitnet_ctx \*: .*may call it side by side")
 def _(copy):
     copy.header(r"bitnet_ctx_get_stats\(const ", "bitnet_ctx_get_stats(")
 
@@ -184,7 +193,7 @@ def _(copy):
 # ---- Structs ----
 
 
-@case("fields reordered", r"bitnet_ctx_options\.batch moved from offset 16 to 20: .*the wrong field",
+@case("fields reordered", r"bitnet_ctx_options\.batch moved from offset 16 to 20: .* use the wrong field",
       r"bitnet_ctx_options\.threads moved from offset 20 to 16", abidiff=True)
 def _(copy):
     copy.header(r"^  uint32_t batch; .*\n(  int32_t threads; .*\n)", r"\1  uint32_t batch;\n")
@@ -218,14 +227,14 @@ def _(copy):
     copy.header(r"^  uint32_t positions;  /\*", "  uint32_t places;  /*")
 
 
-@case("struct without size grows", r"bitnet_batch_entry had 16 bytes and has 24: .*element of arrays",
+@case("struct without size grows", r"bitnet_batch_entry had 16 bytes and has 24: .*lay out arrays of it",
       r"bitnet_batch_entry\.more is new in a struct without `size`", abidiff=True)
 def _(copy):
     copy.next_minor("- field `more` of `bitnet_batch_entry`\n")
     copy.header(r"^(} bitnet_batch_entry;)", r"  uint64_t more;\n\1")
 
 
-@case("handle shows its fields", r"bitnet_sampler was opaque", abidiff=True)
+@case("handle shows its fields", r"bitnet_sampler was opaque and shows its fields")
 def _(copy):
     copy.header(r"^typedef struct bitnet_sampler bitnet_sampler;", "typedef struct bitnet_sampler { int a; } bitnet_sampler;")
 
@@ -234,6 +243,12 @@ def _(copy):
 def _(copy):
     copy.next_minor("- type `bitnet_new`\n")
     copy.header(r"^(/\* ---- The machine )", r"typedef struct bitnet_new { int32_t a; } bitnet_new;\n\1")
+
+
+@case("new field without its line in structs_test.c", r"structs_test\.c has no line FIELD\(bitnet_ctx_options, more, 40, 8\);")
+def _(copy):
+    copy.next_minor("- field `more` of `bitnet_ctx_options`\n")
+    copy.header(r"^(} bitnet_ctx_options;)", r"  uint64_t more;\n\1")
 
 
 # ---- Numbers and macros ----
@@ -332,12 +347,12 @@ def _(copy):
     copy.header(r"^  BITNET_WANT_LOGITS = ", "  BITNET_WANT_MORE = 1u << 9,\n  BITNET_WANT_LOGITS = ")
 
 
-@case("ABI version raised without the minor", r"BITNET_ABI_VERSION was 0 in 0\.2 and is 1: raise BITNET_VERSION_MINOR too")
+@case("ABI version raised without the minor", r"bitnet\.h says version 0\.2, ABI version 1, after version 0\.2, ABI version 0: a new ABI version needs a new minor")
 def _(copy):
     copy.header(r"(#define BITNET_ABI_VERSION) \d+", r"\1 1")
 
 
-@case("version goes back", r"bitnet\.h says version 0\.1, .*numbers only go up")
+@case("version goes back", r"bitnet\.h says version 0\.1, .*after version 0\.2, .*numbers only go up")
 def _(copy):
     copy.header(r"(#define BITNET_VERSION_MINOR) \d+", r"\1 1")
 
@@ -369,7 +384,7 @@ def _(copy):
 @case("released without a baseline", r"has 0\.3\.0 as released, but tests/abi/0\.3 is not there: run tests/abi/check\.py release")
 def _(copy):
     copy.next_minor()
-    copy.edit(LOG, r" \(unreleased\)", "")
+    copy.edit(LOG, r"^(## 0\.3\.0) \(unreleased\)", r"\1")
 
 
 @case("baseline edited", r"tests/abi/0\.1/bitnet\.h is not the file that was kept",
@@ -394,8 +409,11 @@ def try_case(name):
     disturb, expected = CASES[name]
     with tempfile.TemporaryDirectory() as scratch:
         copy = Copy(pathlib.Path(scratch))
-        disturb(copy)
-        sentences = copy.check()
+        try:
+            disturb(copy)
+            sentences = copy.check()
+        except (ValueError, SystemExit) as error:  # a worker that exits would leave its pool waiting
+            sentences = [str(error)]
     told = "".join(f"\n    {sentence}" for sentence in sentences) or " nothing"
     if not expected:
         return name, [f"has to stay green, but the checks say:{told}"] if sentences else []

@@ -17,6 +17,8 @@ import sys
 import tempfile
 
 import stub
+from changelog import Changelog
+from compare import compare
 
 # Only the public header's types, and nothing that depends on where or by which compiler the library was built.
 # (With --header-file instead of --headers-dir libabigail 2.2 drops every type as private and then finds all equal.)
@@ -42,12 +44,14 @@ class Version:
 
     def __init__(self, header, exports):
         self.header, self.exports_path = header, exports
+        self.types = header.parent / "bitnet.abi"  # a baseline's
         text = header.read_text(encoding="utf-8")
         self.number = tuple(number_of(text, f"VERSION_{part}") for part in ("MAJOR", "MINOR"))
         self.patch = number_of(text, "VERSION_PATCH")
         self.abi = number_of(text, "ABI_VERSION")
-        self.text = "{}.{}".format(*self.number)
+        self.text = text_of(self.number)
         self.functions = stub.functions(text)
+        self.sized = stub.structs_with_size(text)
         self.exports = exports.read_text(encoding="utf-8").split()
         self.soname = f"libbitnet.so.{self.abi}"
 
@@ -61,11 +65,15 @@ class Project:
         self.root = root
         self.kept = root / "tests/abi"
         self.map = root / "src/api/exports.map"
-        self.changelog = root / "ABI_CHANGELOG.md"
+        self.changelog_path = root / "ABI_CHANGELOG.md"
+        self.layouts = root / "tests/api/structs_test.c"
         self.today = Version(root / "include/bitnet.h", self.kept / "exports")
         folders = [path for path in self.kept.iterdir() if re.fullmatch(r"\d+\.\d+", path.name)]
         self.baselines = sorted((Version(path / "bitnet.h", path / "exports") for path in folders),
                                 key=lambda version: version.number)
+
+    def changelog(self):
+        return Changelog(self.changelog_path.read_text(encoding="utf-8"))
 
     def same_abi(self):
         return [baseline for baseline in self.baselines if baseline.abi == self.today.abi]
@@ -75,16 +83,15 @@ class Project:
 
 
 def check_header(project, failures):
-    from changelog import Changelog  # both read headers with libclang, which the library's check can do without
-    from surface import Surface
+    from surface import Surface  # needs libclang, which the library's check can do without
     today = Surface(project.today.header)
-    kept = [(baseline, Surface(baseline.header)) for baseline in project.baselines]
-    changelog = Changelog(project.changelog.read_text(encoding="utf-8"))
+    kept = [Surface(baseline.header) for baseline in project.baselines]
+    changelog = project.changelog()
     check_baselines(project, changelog, failures)
     check_shape(today, changelog, failures)
-    for baseline, surface in kept:
-        check_changes(project, baseline, surface, today, changelog, failures)
-    changelog.check([surface for _, surface in kept], today, failures)
+    check_layouts_written(today, project.layouts.read_text(encoding="utf-8"), failures)
+    check_changes(kept, today, changelog, failures)
+    changelog.check(kept, today, failures)
     print(f"{len(today.functions)} calls, {len(today.structs)} structs, {len(today.enums)} enums, "
           f"{len(today.constants)} flags against {', '.join(baseline.text for baseline in project.baselines)}")
 
@@ -152,24 +159,43 @@ def check_init(name, surface, failures):
         failures.add(f"{name} has no {name}_init")
 
 
-def check_changes(project, baseline, old, new, changelog, failures):
-    from compare import compare
-    today = project.today
-    next_minor = "{}.{}".format(new.version[0], new.version[1] + 1)
+def check_layouts_written(surface, layouts, failures):
+    for name, struct in surface.structs.items():
+        for field in struct.fields:
+            line = f"FIELD({name}, {field.name}, {field.offset}, {field.size});"
+            if line not in layouts:
+                failures.add(f"tests/api/structs_test.c has no line {line}: the compiler would not notice if the field moves")
+
+
+def check_changes(kept, new, changelog, failures):
+    """Breaks need a new ABI version, additions a new minor version."""
+    broken = {}
+    for old in kept:
+        check_numbers(old, new, failures)
+        for change in compare(old, new):
+            if change.breaks and new.abi == old.abi and change.name not in changelog.experimental:
+                broken.setdefault(change, []).append(text_of(old.version))
+            elif new.version == old.version:
+                what = change.what if change.breaks else f"{change.what} is new"
+                failures.add(f"{what} since {text_of(old.version)} was released, and bitnet.h still says that version: raise "
+                             f"BITNET_VERSION_MINOR and begin '## {new.version[0]}.{new.version[1] + 1}.0 (unreleased) - "
+                             f"ABI version {new.abi}' in ABI_CHANGELOG.md")
+    for change, versions in broken.items():
+        failures.add(f"{change.what}: programs built against {' and '.join(versions)} {change.effect}. Put it back, or "
+                     f"raise BITNET_ABI_VERSION to {new.abi + 1} (rules: ABI_CHANGELOG.md)")
+
+
+def check_numbers(old, new, failures):
+    before, after = (f"version {text_of(side.version)}, ABI version {side.abi}" for side in (old, new))
     if new.abi < old.abi or new.version < old.version:
-        failures.add(f"bitnet.h says version {today.text}, ABI version {new.abi}; {baseline.text} had ABI version {old.abi}: "
-                     "numbers only go up")
+        failures.add(f"bitnet.h says {after}, after {before}: numbers only go up")
     elif new.abi > old.abi and not may_break(old.version, new.version):
-        failures.add(f"BITNET_ABI_VERSION was {old.abi} in {baseline.text} and is {new.abi}: raise BITNET_VERSION_"
-                     f"{'MAJOR' if old.version[0] else 'MINOR'} too")
-    for change in compare(old, new):
-        if change.breaks and new.abi == old.abi and change.name not in changelog.experimental:
-            failures.add(f"{change.what}: for programs built against {baseline.text}, {change.effect}. Put it back, or raise "
-                         f"BITNET_ABI_VERSION to {old.abi + 1} (rules: ABI_CHANGELOG.md)")
-        elif new.version == old.version:
-            what = change.what if change.breaks else f"{change.what} is new"
-            failures.add(f"{what} since {baseline.text} was released, and bitnet.h still says {today.text}: raise "
-                         f"BITNET_VERSION_MINOR and begin '## {next_minor}.0 (unreleased) - ABI version {new.abi}' in ABI_CHANGELOG.md")
+        failures.add(f"bitnet.h says {after}, after {before}: a new ABI version needs a new "
+                     f"{'major' if old.version[0] else 'minor'} version")
+
+
+def text_of(version):
+    return "{}.{}".format(*version)
 
 
 def may_break(old, new):
@@ -277,13 +303,11 @@ def check_types(project, library, failures):
         scratch = pathlib.Path(scratch)
         now = scratch / "bitnet.abi"
         now.write_text(types(library, project.today.header))
-        for baseline in project.baselines:
-            kept = baseline.header.parent / "bitnet.abi"
-            check_kept_types(baseline, kept, scratch, failures)
-            if baseline.abi == project.today.abi:
-                for trouble in breaks(kept, now):
-                    failures.add(f"abidiff, {baseline.text} against today's library: {trouble}")
-    print(f"types of {library.name} against {', '.join(baseline.text for baseline in project.baselines)}")
+        for baseline in project.same_abi():
+            report = abidiff(baseline.types, now, project.changelog().experimental)
+            for trouble in breaks(report, baseline.sized):
+                failures.add(f"abidiff, {baseline.text} against today's library: {trouble}")
+    print(f"types of {library.name} against {', '.join(baseline.text for baseline in project.same_abi())}")
     return None
 
 
@@ -293,31 +317,38 @@ def types(library, header):
     return re.sub(r"path='[^']*?([^'/]*)'", r"path='\1'", text)
 
 
-def check_kept_types(baseline, kept, scratch, failures):
-    """A baseline's types are those of its header."""
-    script, library, again = (scratch / f"{baseline.text}.{kind}" for kind in ("map", "so", "abi"))
-    script.write_text(stub.node_map(baseline.exports))
-    stub.build(baseline.header, script, library, baseline.soname)
-    again.write_text(types(library, baseline.header))
-    report = abidiff(kept, again)
-    if report:
-        failures.add(f"tests/abi/{baseline.text}/bitnet.abi is not of the header beside it:\n{report}")
+def check_kept_types(project, failures):
+    """The types kept of each version are those of the header kept beside them."""
+    with tempfile.TemporaryDirectory() as scratch:
+        script, library, again = (pathlib.Path(scratch) / name for name in ("exports.map", "libbitnet.so", "bitnet.abi"))
+        for baseline in project.baselines:
+            script.write_text(stub.node_map(baseline.exports))
+            stub.build(baseline.header, script, library, baseline.soname)
+            again.write_text(types(library, baseline.header))
+            report = abidiff(baseline.types, again)
+            if report:
+                failures.add(f"tests/abi/{baseline.text}/bitnet.abi is not of the header beside it:\n{report}")
 
 
-def abidiff(old, new):
-    done = subprocess.run(["abidiff", "--leaf-changes-only", "--harmless", old, new], capture_output=True, text=True)
+def abidiff(old, new, ignored=()):
+    """The report on all that differs; none on calls and types that are ignored."""
+    with tempfile.NamedTemporaryFile("w", suffix=".suppr") as rules:
+        rules.writelines(f"[suppress_function]\nname = {name}\n[suppress_type]\nname = {name}\n" for name in ignored)
+        rules.flush()
+        done = subprocess.run(["abidiff", "--leaf-changes-only", "--harmless", "--suppressions", rules.name, old, new],
+                              capture_output=True, text=True)
     if done.returncode & 3:
         raise SystemExit(f"abidiff {old} {new}: {done.stdout}{done.stderr}")
     return done.stdout
 
 
-def breaks(old, new):
+def breaks(report, sized):
     """The parts of abidiff's report that are more than what may be added; what it does not know is a break."""
-    report = [line for line in abidiff(old, new).splitlines() if line.strip()]
-    starts = [place for place, line in enumerate(report) if not line.startswith(" ")]
-    for start, end in zip(starts, [*starts[1:], len(report)]):
-        head, *rest = report[start:end]
-        if not (re.match(SUMMARY, head) or additions_to_struct(head, rest) or additions_to_enum(head, rest)):
+    lines = [line for line in report.splitlines() if line.strip()]
+    starts = [place for place, line in enumerate(lines) if not line.startswith(" ")]
+    for start, end in zip(starts, [*starts[1:], len(lines)]):
+        head, *rest = lines[start:end]
+        if not (re.match(SUMMARY, head) or additions_to_struct(head, rest, sized) or additions_to_enum(head, rest)):
             yield "\n  ".join([head, *rest])
 
 
@@ -329,9 +360,10 @@ def all_match(pattern, lines):
     return lines and all(re.match(pattern, line) for line in lines)
 
 
-def additions_to_struct(head, rest):
-    """A struct grew at its end; at most a reserved field got a name besides."""
-    if not re.match(r"'struct \w+' changed:$", head):
+def additions_to_struct(head, rest, sized):
+    """A struct with `size` grew at its end; at most a reserved field got a name besides."""
+    name = re.match(r"'struct (\w+)' changed:$", head)
+    if not name or name[1] not in sized:
         return False
     if "  there are data member changes:" in rest:
         place = rest.index("  there are data member changes:")
@@ -366,8 +398,8 @@ def release(project, library):
     shutil.copyfile(today.exports_path, folder / "exports")
     (folder / "bitnet.abi").write_text(types(library, today.header))
     (project.kept / "checksums").write_text(sums(Project(project.root)))
-    text = project.changelog.read_text(encoding="utf-8")
-    project.changelog.write_text(text.replace(f"## {today.text}.{today.patch} (unreleased) -", f"## {today.text}.{today.patch} -"))
+    text = project.changelog_path.read_text(encoding="utf-8")
+    project.changelog_path.write_text(text.replace(f"## {today.text}.{today.patch} (unreleased) -", f"## {today.text}.{today.patch} -"))
     print(f"{folder} is the baseline of {today.text}: commit it with ABI_CHANGELOG.md")
 
 
@@ -382,6 +414,8 @@ def main():
         release(project, *arguments.libraries)
     elif arguments.command == "library":
         missing = check_library(project, *arguments.libraries, failures)
+        if not missing:
+            check_kept_types(project, failures)
     else:
         missing = libclang_missing()
         if not missing:

@@ -21,6 +21,10 @@ def functions(header):
     return [name for name, _ in declarations(header)]
 
 
+def structs_with_size(header):
+    return re.findall(r"typedef struct (\w+) \{\s*uint32_t size;", code(header))
+
+
 def node_map(symbols):
     """A version script that gives each "name@@NODE" its node; a later node inherits from the one before."""
     nodes = {}
