@@ -26,7 +26,7 @@ class Copy:
     """A copy of what the checks read, to be edited."""
 
     def __init__(self, root):
-        self.root, self.extra, self.soname, self.rewrites_history = root, "", None, False
+        self.root, self.extra, self.soname, self.debug, self.rewrites_history = root, "", None, "-g", False
         for path in (HEADER, MAP, LOG, LAYOUTS):
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / path, root / path)
@@ -74,12 +74,18 @@ class Copy:
         (self.root / EXPORTS).write_text("".join(f"{name}@@BITNET_1\n" for name in names))
         (self.root / MAP).write_text(stub.node_map(f"{name}@@BITNET_1" for name in names))
 
+    def library(self):
+        path, soname = self.root / "libbitnet.so", self.soname or check.Project(self.root).today.soname
+        stub.build(self.root / HEADER, self.root / MAP, path, soname, self.extra, self.debug)
+        return path
+
+    def release(self):
+        with contextlib.redirect_stdout(io.StringIO()):
+            check.release(check.Project(self.root), self.library())
+
     def check(self):
         """The sentences of all checks."""
-        project = check.Project(self.root)
-        library = self.root / "libbitnet.so"
-        stub.build(self.root / HEADER, self.root / MAP, library, self.soname or project.today.soname, self.extra)
-        failures = check.Failures()
+        project, library, failures = check.Project(self.root), self.library(), check.Failures()
         with contextlib.redirect_stdout(io.StringIO()):
             check.check_header(project, failures)
             check.check_library(project, library, library, failures)
@@ -139,6 +145,14 @@ def _(copy):
     copy.next_minor("- **Experimental**: `bitnet_machine_measure` takes no reasons\n")
     copy.header(r"bitnet_machine_measure\(bitnet_machine_limits \*limits, bitnet_error \*why\)",
                 "bitnet_machine_measure(bitnet_machine_limits *limits)")
+
+
+@case("a new minor version is released")
+def _(copy):
+    copy.next_minor("- `bitnet_new_call`\n")
+    copy.add_call("bitnet_new_call", "BITNET_0.3")
+    copy.release()
+    copy.rewrites_history = True
 
 
 # ---- Calls ----
@@ -339,6 +353,14 @@ def _(copy):
     copy.add_call("bitnet_new_call", "BITNET_0.2")
 
 
+@case("call added to a version just released", r"call bitnet_late_call is new since 0\.3 was released, .*begin '## 0\.4\.0 \(unreleased")
+def _(copy):
+    copy.next_minor("- `bitnet_new_call`\n")
+    copy.add_call("bitnet_new_call", "BITNET_0.3")
+    copy.release()
+    copy.add_call("bitnet_late_call", "BITNET_0.3")
+
+
 @case("field, enum member and flag added without a minor version", r"field bitnet_ctx_options\.more is new since 0\.2",
       r"bitnet_head member BITNET_HEAD_NEW is new since 0\.2", r"flag BITNET_WANT_MORE is new since 0\.2")
 def _(copy):
@@ -397,6 +419,16 @@ def _(copy):
       r"tests/abi/0\.2/bitnet\.abi is not of the header beside it")
 def _(copy):
     copy.edit("tests/abi/0.2/bitnet.abi", r"name='BITNET_E_IO' value='-4'", "name='BITNET_E_IO' value='-44'")
+
+
+@case("types missing from a baseline", r"tests/abi/0\.1/bitnet\.abi tells no types of bitnet_sample and 1 in all")
+def _(copy):
+    copy.edit("tests/abi/0.1/bitnet.abi", r"^    <function-decl name='bitnet_sample'(.*\n)*?    </function-decl>\n", "")
+
+
+@case("library without debug information", r"libbitnet\.so tells no types of .* in all: abidiff would compare nothing")
+def _(copy):
+    copy.debug = "-g0"
 
 
 @case("baseline removed", r"ABI_CHANGELOG\.md has 0\.1\.0 as released, but tests/abi/0\.1 is not there", r"None, tests/abi/checksums")

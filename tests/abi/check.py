@@ -3,7 +3,7 @@
 usage: check.py header                         the header against the kept headers, versions and the changelog
        check.py library LIBRARY DEBUG-LIBRARY  the symbols of LIBRARY against the kept lists; types by abidiff, read from
                                                DEBUG-LIBRARY, which is the same with debug information
-       check.py release DEBUG-LIBRARY          keeps the header's version as a new baseline; see ABI_CHANGELOG.md
+       check.py release DEBUG-LIBRARY          all of that, then keeps today's as a new baseline; see ABI_CHANGELOG.md
 options: --root DIRECTORY   where include/, src/, tests/ and ABI_CHANGELOG.md are, if not above this script
 Exit status 77: a tool is missing; the reason is printed.
 """
@@ -303,6 +303,7 @@ def check_types(project, library, failures):
         scratch = pathlib.Path(scratch)
         now = scratch / "bitnet.abi"
         now.write_text(types(library, project.today.header))
+        check_complete(now, project.today, library.name, failures)
         for baseline in project.same_abi():
             report = abidiff(baseline.types, now, project.changelog().experimental)
             for trouble in breaks(report, baseline.sized):
@@ -328,6 +329,18 @@ def check_kept_types(project, failures):
             report = abidiff(baseline.types, again)
             if report:
                 failures.add(f"tests/abi/{baseline.text}/bitnet.abi is not of the header beside it:\n{report}")
+            check_complete(baseline.types, baseline, f"tests/abi/{baseline.text}/bitnet.abi", failures)
+
+
+def check_complete(path, version, where, failures):
+    """All calls and structs are there with their types: abidiff takes what is missing on one side for unchanged."""
+    text = path.read_text()
+    calls = set(re.findall(r"<function-decl name='(\w+)'", text))
+    structs = set(re.findall(r"<class-decl name='(\w+)' size-in-bits='\d+' is-struct='yes'", text))
+    missing = sorted((set(version.functions) - calls) | (set(version.sized) - structs))
+    if missing:
+        failures.add(f"{where} tells no types of {', '.join(missing[:3])} and {len(missing)} in all: abidiff would compare "
+                     "nothing. A library has to be compiled with -g for this check")
 
 
 def abidiff(old, new, ignored=()):
@@ -389,17 +402,17 @@ def additions_to_enum(head, rest):
 
 def release(project, library):
     """Keeps today's header, exports and types as the baseline of its version and drops the mark (unreleased)."""
-    today = project.today
+    today, text = project.today, project.changelog_path.read_text(encoding="utf-8")
+    heading = f"## {today.text}.{today.patch}"
+    if f"{heading} (unreleased) -" not in text:
+        raise SystemExit(f"ABI_CHANGELOG.md has no '{heading} (unreleased)': there is nothing to release")
     folder = project.kept / today.text
-    if folder.exists():
-        raise SystemExit(f"{folder} is there already: baselines are not replaced")
     folder.mkdir()
     shutil.copyfile(today.header, folder / "bitnet.h")
     shutil.copyfile(today.exports_path, folder / "exports")
     (folder / "bitnet.abi").write_text(types(library, today.header))
     (project.kept / "checksums").write_text(sums(Project(project.root)))
-    text = project.changelog_path.read_text(encoding="utf-8")
-    project.changelog_path.write_text(text.replace(f"## {today.text}.{today.patch} (unreleased) -", f"## {today.text}.{today.patch} -"))
+    project.changelog_path.write_text(text.replace(f"{heading} (unreleased) -", f"{heading} -"), encoding="utf-8")
     print(f"{folder} is the baseline of {today.text}: commit it with ABI_CHANGELOG.md")
 
 
@@ -410,19 +423,19 @@ def main():
     parser.add_argument("--root", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parents[2])
     arguments = parser.parse_args()
     project, failures, missing = Project(arguments.root), Failures(), None
-    if arguments.command == "release":
-        release(project, *arguments.libraries)
-    elif arguments.command == "library":
-        missing = check_library(project, *arguments.libraries, failures)
-        if not missing:
-            check_kept_types(project, failures)
-    else:
+    if arguments.command != "library":
         missing = libclang_missing()
         if not missing:
             check_header(project, failures)
+    if arguments.command != "header" and not missing:
+        missing = check_library(project, arguments.libraries[0], arguments.libraries[-1], failures)
+        if not missing:
+            check_kept_types(project, failures)
     print(f"{len(failures.sentences)} failures")
     if missing:
         print("skipped:", missing)
+    elif arguments.command == "release" and not failures.sentences:
+        release(project, arguments.libraries[0])
     return 1 if failures.sentences else 77 if missing else 0
 
 

@@ -39,7 +39,7 @@ def node_map(symbols):
     return script
 
 
-def build(header_path, script_path, library, soname, extra=""):
+def build(header_path, script_path, library, soname, extra="", debug="-g"):
     """Compiles the calls of a header to `library`, exported as the version script says. `extra` is more C++."""
     with open(header_path, encoding="utf-8") as file:
         header = file.read()
@@ -48,6 +48,6 @@ def build(header_path, script_path, library, soname, extra=""):
         body = "{}" if declaration.startswith("void bitnet_") else "{ return {}; }"
         source.append(f'extern "C" {declaration} {body}')
     subprocess.run(
-        ["c++", "-std=c++17", "-x", "c++", "-", "-g", "-w", "-fPIC", "-shared", "-fvisibility=hidden",
+        ["c++", "-std=c++17", "-x", "c++", "-", debug, "-w", "-fPIC", "-shared", "-fvisibility=hidden",
          f"-I{header_path.parent}", f"-Wl,--version-script={script_path}", f"-Wl,-soname,{soname}", "-o", str(library)],
         input="\n".join(source + [extra]), text=True, check=True)
