@@ -299,6 +299,12 @@ def _(copy):
     copy.header(r",( .*\n)  BITNET_GENERATE_SPECIAL = 1u << 1 .*\n", r"\1")
 
 
+@case("flag that takes another's bit", r"BITNET_WANT_SAMPLE and BITNET_WANT_MORE are both 4|BITNET_WANT_MORE and .* are both 4")
+def _(copy):
+    copy.next_minor("- flag `BITNET_WANT_MORE`\n")
+    copy.header(r"^  BITNET_WANT_LOGITS = ", "  BITNET_WANT_MORE = 1u << 2,\n  BITNET_WANT_LOGITS = ")
+
+
 @case("INIT macro sets a field", r"BITNET_CTX_OPTIONS_INIT is .* but must be .* zeros")
 def _(copy):
     copy.header(r"(BITNET_CTX_OPTIONS_INIT {sizeof\(bitnet_ctx_options\), 0,) 0", r"\1 512")

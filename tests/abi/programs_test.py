@@ -14,7 +14,7 @@ import sys
 import tempfile
 
 import stub
-from check import Failures, Project
+from project import Failures, Project
 
 LANGUAGES = {"C": ["cc", "-std=c99"], "C++": ["c++", "-std=c++11", "-xc++"]}
 # Since 0.2 five structs are larger than in 0.1, and their init functions, which cannot know whose struct they get, write

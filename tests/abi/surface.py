@@ -18,7 +18,7 @@ class Surface:
 
     def __init__(self, path):
         self.functions, self.structs, self.enums = {}, {}, {}
-        self.constants = {}  # members of enums without a name: flags
+        self.flags = []      # enums without a name: {flag: number} of each
         self.types = {}      # other typedefs, which are callbacks
         self.macros = {}     # name: its tokens
         unit = cindex.Index.create().parse(
@@ -32,6 +32,10 @@ class Surface:
                 self._add(cursor)
         self.version = tuple(self._number(f"BITNET_VERSION_{part}") for part in ("MAJOR", "MINOR"))
         self.abi = self._number("BITNET_ABI_VERSION")
+
+    @property
+    def constants(self):
+        return {name: number for flags in self.flags for name, number in flags.items()}
 
     def names(self):
         """Calls, types and flags: what ABI_CHANGELOG.md lists."""
@@ -51,7 +55,7 @@ class Surface:
             if cursor.spelling.startswith("bitnet_"):
                 self.enums[cursor.spelling] = Enum(cursor.enum_type.spelling, members)
             else:
-                self.constants.update(members)
+                self.flags.append(members)
         elif cursor.kind == CursorKind.TYPEDEF_DECL:
             underlying = cursor.underlying_typedef_type
             if underlying.kind == TypeKind.POINTER:
