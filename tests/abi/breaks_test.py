@@ -1,6 +1,6 @@
-"""The checks of this folder go red when the ABI breaks: each case below breaks a copy of the header, the version script,
-the lists or a baseline on purpose, builds a library of that header without bodies, and must be told so in the right
-words. Copies that nobody disturbed, or that grow as the rules allow, must stay green.
+"""The checks of this folder go red when the ABI breaks: each case below breaks a copy of the header, the version
+script, the lists or a baseline on purpose, builds a library of that header without bodies, and must be told so in the
+right words. Copies that nobody disturbed, or that grow as the rules allow, must stay green.
 
 usage: breaks_test.py [NAME...]    only the cases whose name contains one of these
 """
@@ -15,6 +15,7 @@ from multiprocessing import Pool
 
 import check
 import stub
+from library_rules import abidiff_missing
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HEADER, MAP, EXPORTS, LOG = "include/bitnet.h", "src/api/exports.map", "tests/abi/exports", "ABI_CHANGELOG.md"
@@ -175,7 +176,8 @@ def _(copy):
     copy.header(r"bitnet_token_is_end\((.*) int32_t token\)", r"bitnet_token_is_end(\1 int64_t token)")
 
 
-@case("type of a parameter behind a typedef", r"parameter 2 of bitnet_tokenize was const char \* and is const signed char \*",
+@case("type of a parameter behind a typedef",
+      r"parameter 2 of bitnet_tokenize was const char \* and is const signed char \*",
       abidiff=True)
 def _(copy):
     copy.header(r"^typedef struct bitnet_model bitnet_model;", r"\g<0>\ntypedef signed char bitnet_char;")
@@ -200,7 +202,7 @@ def _(copy):
 
 @case("callback", r"bitnet_execute_fn was .* and is ", r"bitnet_source\.read_at was .* and is ", abidiff=True)
 def _(copy):
-    copy.header(r"(\(\*bitnet_execute_fn\)\(void \*user, void \(\*task\)\(void \*argument), int32_t index", r"\1, int64_t index")
+    copy.header(r"(\(\*bitnet_execute_fn\)\(void \*user, void \(\*task\)\(void \*argument), int32_t", r"\1, int64_t")
     copy.header(r"(\(\*read_at\)\(void \*user), uint64_t offset", r"\1, uint32_t offset")
 
 
@@ -250,7 +252,8 @@ def _(copy):
 
 @case("handle shows its fields", r"bitnet_sampler was opaque and shows its fields")
 def _(copy):
-    copy.header(r"^typedef struct bitnet_sampler bitnet_sampler;", "typedef struct bitnet_sampler { int a; } bitnet_sampler;")
+    copy.header(r"^typedef struct bitnet_sampler bitnet_sampler;",
+                "typedef struct bitnet_sampler { int a; } bitnet_sampler;")
 
 
 @case("new struct without size", r"bitnet_new begins without `uint32_t size`")
@@ -259,7 +262,8 @@ def _(copy):
     copy.header(r"^(/\* ---- The machine )", r"typedef struct bitnet_new { int32_t a; } bitnet_new;\n\1")
 
 
-@case("new field without its line in structs_test.c", r"structs_test\.c has no line FIELD\(bitnet_ctx_options, more, 40, 8\);")
+@case("new field without its line in structs_test.c",
+      r"structs_test\.c has no line FIELD\(bitnet_ctx_options, more, 40, 8\);")
 def _(copy):
     copy.next_minor("- field `more` of `bitnet_ctx_options`\n")
     copy.header(r"^(} bitnet_ctx_options;)", r"  uint64_t more;\n\1")
@@ -299,7 +303,8 @@ def _(copy):
     copy.header(r",( .*\n)  BITNET_GENERATE_SPECIAL = 1u << 1 .*\n", r"\1")
 
 
-@case("flag that takes another's bit", r"BITNET_WANT_SAMPLE and BITNET_WANT_MORE are both 4|BITNET_WANT_MORE and .* are both 4")
+@case("flag that takes another's bit",
+      r"BITNET_WANT_SAMPLE and BITNET_WANT_MORE are both 4")
 def _(copy):
     copy.next_minor("- flag `BITNET_WANT_MORE`\n")
     copy.header(r"^  BITNET_WANT_LOGITS = ", "  BITNET_WANT_MORE = 1u << 2,\n  BITNET_WANT_LOGITS = ")
@@ -318,7 +323,8 @@ def _(copy):
 # ---- Symbols ----
 
 
-@case("symbol moved to another version", r"0\.1 exported bitnet_sample@BITNET_0 and today's library does not: the loader refuses")
+@case("symbol moved to another version",
+      r"0\.1 exported bitnet_sample@BITNET_0 and today's library does not: the loader refuses")
 def _(copy):
     copy.edit(MAP, r"^    bitnet_sample;\n", "")
     copy.edit(EXPORTS, r"^bitnet_sample@@BITNET_0\n", "")
@@ -338,7 +344,8 @@ def _(copy):
     copy.edit(MAP, r"^    bitnet_version;", "    bitnet_*;\n    bitnet_version;")
 
 
-@case("new call in an old symbol version", r"bitnet_new_call is new in 0\.3 and has the symbol version BITNET_0: .*BITNET_0\.3")
+@case("new call in an old symbol version",
+      r"bitnet_new_call is new in 0\.3 and has the symbol version BITNET_0: .*BITNET_0\.3")
 def _(copy):
     copy.next_minor("- `bitnet_new_call`\n")
     copy.add_call("bitnet_new_call", "BITNET_0")
@@ -354,12 +361,14 @@ def _(copy):
 # ---- Versions, changelog, baselines ----
 
 
-@case("call added without a minor version", r"call bitnet_new_call is new since 0\.2 was released, .*raise BITNET_VERSION_MINOR")
+@case("call added without a minor version",
+      r"call bitnet_new_call is new since 0\.2 was released, .*raise BITNET_VERSION_MINOR")
 def _(copy):
     copy.add_call("bitnet_new_call", "BITNET_0.2")
 
 
-@case("call added to a version just released", r"call bitnet_late_call is new since 0\.3 was released, .*begin '## 0\.4\.0 \(unreleased")
+@case("call added to a version just released",
+      r"call bitnet_late_call is new since 0\.3 was released, .*begin '## 0\.4\.0 \(unreleased")
 def _(copy):
     copy.next_minor("- `bitnet_new_call`\n")
     copy.add_call("bitnet_new_call", "BITNET_0.3")
@@ -375,7 +384,8 @@ def _(copy):
     copy.header(r"^  BITNET_WANT_LOGITS = ", "  BITNET_WANT_MORE = 1u << 9,\n  BITNET_WANT_LOGITS = ")
 
 
-@case("ABI version raised without the minor", r"bitnet\.h says version 0\.2, ABI version 1, after version 0\.2, ABI version 0: a new ABI version needs a new minor")
+@case("ABI version raised without the minor",
+      r"bitnet\.h says version 0\.2, ABI version 1, after version 0\.2, ABI version 0: .* needs a new minor")
 def _(copy):
     copy.header(r"(#define BITNET_ABI_VERSION) \d+", r"\1 1")
 
@@ -399,7 +409,8 @@ def _(copy):
     copy.next_abi("")
 
 
-@case("changelog lists what is not there", r"lists bitnet_never under 0\.2\.0, but that version neither added nor changed it")
+@case("changelog lists what is not there",
+      r"lists bitnet_never under 0\.2\.0, but that version neither added nor changed it")
 def _(copy):
     copy.edit(LOG, r"^- \*\*Sampling\*\*: `bitnet_ctx_sample`", r"\g<0>, `bitnet_never`")
 
@@ -409,7 +420,8 @@ def _(copy):
     copy.header(r"(#define BITNET_VERSION_MINOR) \d+", r"\1 3")
 
 
-@case("released without a baseline", r"has 0\.3\.0 as released, but tests/abi/0\.3 is not there: run tests/abi/check\.py release")
+@case("released without a baseline",
+      r"has 0\.3\.0 as released, but tests/abi/0\.3 is not there: mark the heading \(unreleased\)")
 def _(copy):
     copy.next_minor()
     copy.edit(LOG, r"^(## 0\.3\.0) \(unreleased\)", r"\1")
@@ -437,7 +449,8 @@ def _(copy):
     copy.debug = "-g0"
 
 
-@case("baseline removed", r"ABI_CHANGELOG\.md has 0\.1\.0 as released, but tests/abi/0\.1 is not there", r"None, tests/abi/checksums")
+@case("baseline removed",
+      r"ABI_CHANGELOG\.md has 0\.1\.0 as released, but tests/abi/0\.1 is not there", r"None, tests/abi/checksums")
 def _(copy):
     shutil.rmtree(copy.root / "tests/abi/0.1")
 
@@ -460,7 +473,7 @@ def try_case(name):
 
 
 def main():
-    missing = check.libclang_missing() or (not shutil.which("abidiff") and "there is no abidiff (Debian: abigail-tools)")
+    missing = check.libclang_missing() or abidiff_missing()
     if missing:
         print("skipped:", missing)
         return 77

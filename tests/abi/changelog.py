@@ -44,7 +44,7 @@ def _section(part):
 
 
 def _check_section(section, before, surface, failures):
-    """Both ways: everything new or broken is listed, everything listed is new or broken (or the struct it is a part of)."""
+    """Both ways: what is new or broken is listed; what is listed is new or broken, or the struct it is part of."""
     if before is None:
         owed, around = surface.names(), set()
     else:
@@ -58,4 +58,5 @@ def _check_section(section, before, surface, failures):
         failures.add(f"ABI_CHANGELOG.md does not list {name} under {section.text}, the version that "
                      f"{'first had' if before is None else 'added or changed'} it")
     for name in sorted(section.listed - owed - around):
-        failures.add(f"ABI_CHANGELOG.md lists {name} under {section.text}, but that version neither added nor changed it")
+        failures.add(f"ABI_CHANGELOG.md lists {name} under {section.text}, but that version neither added nor changed "
+                     "it")

@@ -1,10 +1,9 @@
 """Holds today's header and library against every baseline in tests/abi/ and against ABI_CHANGELOG.md.
 
-usage: check.py header                         the header against the kept headers, versions and the changelog
-       check.py library LIBRARY DEBUG-LIBRARY  the symbols of LIBRARY against the kept lists; types by abidiff, read from
-                                               DEBUG-LIBRARY, which is the same with debug information
-       check.py release DEBUG-LIBRARY          all of that, then keeps today's as a new baseline; see ABI_CHANGELOG.md
-options: --root DIRECTORY   where include/, src/, tests/ and ABI_CHANGELOG.md are, if not above this script
+usage: check.py header                    the header against the kept headers, versions and the changelog
+       check.py library LIBRARY [DEBUG]   the symbols of LIBRARY against the kept lists; its types by abidiff, read
+                                          from DEBUG, the same library with debug information
+       check.py release DEBUG             all of that, then keeps today's as a new baseline; see ABI_CHANGELOG.md
 Exit status 77: a tool is missing; the reason is printed.
 """
 import argparse
@@ -37,9 +36,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=("header", "library", "release"))
     parser.add_argument("libraries", nargs="*", type=pathlib.Path)
-    parser.add_argument("--root", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parents[2])
     arguments = parser.parse_args()
-    project, failures, missing = Project(arguments.root), Failures(), None
+    if arguments.command != "header" and not arguments.libraries:
+        parser.error("which library?")
+    project, failures, missing = Project(pathlib.Path(__file__).resolve().parents[2]), Failures(), None
     if arguments.command != "library":
         missing = libclang_missing()
         if not missing:

@@ -5,8 +5,8 @@ see: numbers of enum members and flags, macros, callbacks, the const of a handle
 """
 from collections import namedtuple
 
-# `name` is what changed (a call, type or flag), `what` a clause that names it and both sides, `effect` what programs built
-# against the older header then do; for additions `what` is a noun and `effect` the name that the changelog lists.
+# `name` is what changed (a call, type or flag), `what` a clause that names it and both sides, `effect` what programs
+# built against the older header then do; for additions `what` is a noun and `effect` the name that the changelog lists.
 Change = namedtuple("Change", "breaks name what effect")
 
 BEHIND_THE_BUILD = {"BITNET_H", "BITNET_API", "BITNET_VERSION_MAJOR", "BITNET_VERSION_MINOR", "BITNET_VERSION_PATCH",
@@ -68,7 +68,7 @@ def _struct(name, old, new):
     elif new is None:
         yield _break(name, f"{name} is gone", "no longer compile")
     elif old.size is None and new.size is not None:
-        yield _break(name, f"{name} was opaque and shows its fields", "hold it for a handle, whose fields are nobody's business")
+        yield _break(name, f"{name} was opaque and shows its fields", "hold it for a handle, which has none")
     elif old.size is not None and new.size is None:
         yield _break(name, f"{name} had fields and is opaque", "no longer compile")
     elif old.size is not None:
@@ -81,8 +81,8 @@ def _fields(name, old, new):
     places = {field.offset: field for field in new.fields}
     for field in old.fields:
         yield from _field(name, field, after.get(field.name), places.get(field.offset))
-    known = {field.name for field in old.fields} | {
-        places[field.offset].name for field in old.fields if field.name.startswith("reserved") and field.offset in places}
+    reserved = [field.offset for field in old.fields if field.name.startswith("reserved")]
+    known = {field.name for field in old.fields} | {places[place].name for place in reserved if place in places}
     for field in new.fields:
         if field.name not in known:
             yield _new_field(name, field, old, sized)

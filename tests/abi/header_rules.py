@@ -25,10 +25,10 @@ def check_baselines(project, changelog, failures):
     for section in changelog.sections:
         if not section.released:
             if section is not changelog.sections[0]:
-                failures.add(f"ABI_CHANGELOG.md: {section.text} is marked as unreleased, but newer versions stand above it")
+                failures.add(f"ABI_CHANGELOG.md has {section.text} as unreleased below a newer version")
         elif section.number not in folders:
             failures.add(f"ABI_CHANGELOG.md has {section.text} as released, but tests/abi/{section.short} is not there: "
-                         "run tests/abi/check.py release, or mark the heading (unreleased)")
+                         "mark the heading (unreleased); tests/abi/check.py release takes the mark off")
     for number, baseline in folders.items():
         folder = baseline.header.parent.name
         if baseline.text != folder:
@@ -49,8 +49,8 @@ def check_sums(project, failures):
     found = dict(reversed(line.split()) for line in sums(project).splitlines())
     for name in sorted(noted.keys() | found.keys()):
         if noted.get(name) != found.get(name):
-            failures.add(f"tests/abi/{name} is not the file that was kept when its version was released "
-                         f"(sha256 {found.get(name)}, tests/abi/checksums has {noted.get(name)}): baselines stay as they are")
+            failures.add(f"tests/abi/{name} is not the file that was kept when its version was released (sha256 "
+                         f"{found.get(name)}, tests/abi/checksums has {noted.get(name)}): baselines stay as they are")
 
 
 def check_shape(surface, changelog, failures):
@@ -81,8 +81,8 @@ def check_init(name, surface, failures):
     if tokens is None:
         failures.add(f"{name} has no {macro}")
     elif tokens[:5] != begin or set(tokens[5:]) - {",", "0", "{", "}"}:
-        failures.add(f"{macro} is {' '.join(tokens)}, but must be {' '.join(begin)} and zeros: programs have the old one "
-                     "compiled in, and zero is what the library takes for the default")
+        failures.add(f"{macro} is {' '.join(tokens)}, but must be {' '.join(begin)} and zeros: programs have the old "
+                     "one compiled in, and zero is what the library takes for the default")
     if f"{name}_init" not in surface.functions:
         failures.add(f"{name} has no {name}_init")
 
@@ -92,7 +92,7 @@ def check_layouts_written(surface, layouts, failures):
         for field in struct.fields:
             line = f"FIELD({name}, {field.name}, {field.offset}, {field.size});"
             if line not in layouts:
-                failures.add(f"tests/api/structs_test.c has no line {line}: the compiler would not notice if the field moves")
+                failures.add(f"tests/api/structs_test.c has no line {line}: compilers would not notice a move")
 
 
 def check_changes(kept, new, changelog, failures):
@@ -105,9 +105,9 @@ def check_changes(kept, new, changelog, failures):
                 broken.setdefault(change, []).append(text_of(old.version))
             elif new.version == old.version:
                 what = change.what if change.breaks else f"{change.what} is new"
-                failures.add(f"{what} since {text_of(old.version)} was released, and bitnet.h still says that version: raise "
-                             f"BITNET_VERSION_MINOR and begin '## {new.version[0]}.{new.version[1] + 1}.0 (unreleased) - "
-                             f"ABI version {new.abi}' in ABI_CHANGELOG.md")
+                heading = f"## {new.version[0]}.{new.version[1] + 1}.0 (unreleased) - ABI version {new.abi}"
+                failures.add(f"{what} since {text_of(old.version)} was released, and bitnet.h still says that version: "
+                             f"raise BITNET_VERSION_MINOR and begin '{heading}' in ABI_CHANGELOG.md")
     for change, versions in broken.items():
         failures.add(f"{change.what}: programs built against {' and '.join(versions)} {change.effect}. Put it back, or "
                      f"raise BITNET_ABI_VERSION to {new.abi + 1} (rules: ABI_CHANGELOG.md)")

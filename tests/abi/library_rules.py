@@ -38,15 +38,16 @@ def symbols(library):
 
 def check_symbols(exported, today, library, failures):
     for symbol in sorted(set(today.exports) - set(exported)):
-        failures.add(f"tests/abi/exports has {symbol}, {library.name} does not export it: programs that use it do not start")
+        failures.add(f"tests/abi/exports has {symbol}, {library.name} does not export it: programs that use it do not "
+                     "start")
     for symbol in sorted(set(exported) - set(today.exports)):
-        failures.add(f"{library.name} exports {symbol}, which is not in tests/abi/exports: add it there if it is declared in "
-                     "bitnet.h, else hide it")
+        failures.add(f"{library.name} exports {symbol}, which is not in tests/abi/exports: add it there if bitnet.h "
+                     "declares it, else hide it")
     names = {symbol.split("@")[0] for symbol in exported}
     for name in sorted(set(today.functions) - names):
         failures.add(f"bitnet.h declares {name}, {library.name} does not export it: add it to src/api/exports.map")
     for name in sorted(names - set(today.functions)):
-        rule = "" if name.startswith("bitnet_") else "; only bitnet_... may be, so that it cannot collide with its host's"
+        rule = "" if name.startswith("bitnet_") else "; only bitnet_... may be, so that nothing collides in its host"
         failures.add(f"{library.name} exports {name}, which bitnet.h does not declare{rule}")
 
 
@@ -76,14 +77,14 @@ def check_nodes(project, failures):
             symbol = symbol.replace("@@", "@")
             released.add(symbol)
             if symbol not in listed and symbol.split("@")[0] not in project.changelog().experimental:
-                failures.add(f"{baseline.text} exported {symbol} and today's library does not: the loader refuses programs "
-                             f"built against {baseline.text}. Put it back, or raise BITNET_ABI_VERSION to {today.abi + 1}")
+                failures.add(f"{baseline.text} exported {symbol} and today's library does not: the loader refuses "
+                             f"programs built against it. Put it back, or raise BITNET_ABI_VERSION to {today.abi + 1}")
     node = f"BITNET_{today.text}" if project.same_abi() else f"BITNET_{today.abi}"
     for symbol in sorted(listed - released):
         name, found = symbol.split("@")
         if found != node:
-            failures.add(f"{name} is new in {today.text} and has the symbol version {found}: name it in the node {node} of "
-                         "src/api/exports.map, so that older libraries are refused with its name")
+            failures.add(f"{name} is new in {today.text} and has the symbol version {found}: name it in the node "
+                         f"{node} of src/api/exports.map, so that the loader refuses libraries that lack it")
 
 
 def soname_of(library):
@@ -92,8 +93,8 @@ def soname_of(library):
 
 def check_soname(library, today, failures):
     if soname_of(library) != today.soname:
-        failures.add(f"the soname is {soname_of(library)}, BITNET_ABI_VERSION {today.abi} asks for {today.soname}: programs of "
-                     "another ABI version would load this library")
+        failures.add(f"the soname is {soname_of(library)}, BITNET_ABI_VERSION {today.abi} asks for {today.soname}: "
+                     "programs of another ABI version would load this library")
 
 
 # ---- Types, by abidiff --------------------------------------------------------------------------------------------
@@ -104,8 +105,8 @@ def check_types(project, library, failures):
     machine = re.search(r"Machine:\s*(.*)", output("readelf", "-hW", library)).group(1)
     if "X86-64" not in machine:
         return f"the baselines are of x86-64, this library is of {machine}"
-    if not shutil.which("abidiff"):
-        return "there is no abidiff (Debian: abigail-tools)"
+    if abidiff_missing():
+        return abidiff_missing()
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         now = scratch / "bitnet.abi"
@@ -119,6 +120,10 @@ def check_types(project, library, failures):
     return None
 
 
+def abidiff_missing():
+    return None if shutil.which("abidiff") else "there is no abidiff (Debian: abigail-tools)"
+
+
 def types(library, header):
     """The library's ABI as libabigail writes it down."""
     text = output(*ABIDW, "--headers-dir", header.parent, library)
@@ -128,7 +133,7 @@ def types(library, header):
 def check_kept_types(project, failures):
     """The types kept of each version are those of the header kept beside them."""
     with tempfile.TemporaryDirectory() as scratch:
-        script, library, again = (pathlib.Path(scratch) / name for name in ("exports.map", "libbitnet.so", "bitnet.abi"))
+        script, library, again = (pathlib.Path(scratch) / name for name in ("exports.map", "bitnet.so", "bitnet.abi"))
         for baseline in project.baselines:
             script.write_text(stub.node_map(baseline.exports))
             stub.build(baseline.header, script, library, baseline.soname)
@@ -146,8 +151,8 @@ def check_complete(path, version, where, failures):
     structs = set(re.findall(r"<class-decl name='(\w+)' size-in-bits='\d+' is-struct='yes'", text))
     missing = sorted((set(version.functions) - calls) | (set(version.sized) - structs))
     if missing:
-        failures.add(f"{where} tells no types of {', '.join(missing[:3])} and {len(missing)} in all: abidiff would compare "
-                     "nothing. A library has to be compiled with -g for this check")
+        failures.add(f"{where} tells no types of {', '.join(missing[:3])} and {len(missing)} in all: abidiff would "
+                     "compare nothing. A library has to be compiled with -g for this check")
 
 
 def abidiff(old, new, ignored=()):

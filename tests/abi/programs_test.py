@@ -17,8 +17,8 @@ import stub
 from project import Failures, Project
 
 LANGUAGES = {"C": ["cc", "-std=c99"], "C++": ["c++", "-std=c++11", "-xc++"]}
-# Since 0.2 five structs are larger than in 0.1, and their init functions, which cannot know whose struct they get, write
-# the larger one into the struct of programs built against 0.1. Not mended yet; the test says when it is.
+# Since 0.2 five structs are larger than in 0.1, and their init functions, which cannot know whose struct they get,
+# write the larger one into the struct of programs built against 0.1. Not mended yet; the test says when it is.
 KNOWN = {"0.1": re.compile("bitnet_(model_options|model_info|ctx_stats|generate_options|generate_info)_init takes ")}
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -106,7 +106,8 @@ def main():
                 failures.add(f"program.c does not call {missing}, which the header of {name} declares")
             if place and set(version.functions) - set(versions[place - 1].functions):
                 check_refused(program, version, versions[place - 1], scratch, failures)
-    print(f"{programs} programs, {len(newest_prints.splitlines())} lines of output each, {len(failures.sentences)} failures")
+    lines = len(newest_prints.splitlines())
+    print(f"{programs} programs, {lines} lines of output each, {len(failures.sentences)} failures")
     return 1 if failures.sentences else 0
 
 
@@ -115,8 +116,8 @@ def check_refused(program, version, older, scratch, failures):
     done = run(program, scratch / older.text, "/dev/null")
     print(f"with the library of {older.text}: {done.stderr.strip()}")
     if done.returncode != 127 and done.returncode != 1 or f"BITNET_{version.text}" not in done.stderr or done.stdout:
-        failures.add(f"a program that needs {version.text} is not refused with the name of what is missing by the loader "
-                     f"when it finds {older.text}: status {done.returncode}, '{done.stdout}{done.stderr}'")
+        failures.add(f"a program that needs {version.text} and finds {older.text} is not refused by the loader with "
+                     f"the name of what is missing: status {done.returncode}, '{done.stdout}{done.stderr}'")
 
 
 if __name__ == "__main__":
