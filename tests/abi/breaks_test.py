@@ -421,7 +421,7 @@ def _(copy):
 
 
 @case("released without a baseline",
-      r"has 0\.3\.0 as released, but tests/abi/0\.3 is not there: mark the heading \(unreleased\)")
+      r"has 0\.3\.0 as released, tests/abi/0\.3 is not there: mark the heading \(unreleased\)")
 def _(copy):
     copy.next_minor()
     copy.edit(LOG, r"^(## 0\.3\.0) \(unreleased\)", r"\1")
@@ -450,7 +450,7 @@ def _(copy):
 
 
 @case("baseline removed",
-      r"ABI_CHANGELOG\.md has 0\.1\.0 as released, but tests/abi/0\.1 is not there", r"None, tests/abi/checksums")
+      r"ABI_CHANGELOG\.md has 0\.1\.0 as released, tests/abi/0\.1 is not there", r"None, tests/abi/checksums")
 def _(copy):
     shutil.rmtree(copy.root / "tests/abi/0.1")
 

@@ -27,7 +27,7 @@ def check_baselines(project, changelog, failures):
             if section is not changelog.sections[0]:
                 failures.add(f"ABI_CHANGELOG.md has {section.text} as unreleased below a newer version")
         elif section.number not in folders:
-            failures.add(f"ABI_CHANGELOG.md has {section.text} as released, but tests/abi/{section.short} is not there: "
+            failures.add(f"ABI_CHANGELOG.md has {section.text} as released, tests/abi/{section.short} is not there: "
                          "mark the heading (unreleased); tests/abi/check.py release takes the mark off")
     for number, baseline in folders.items():
         folder = baseline.header.parent.name
