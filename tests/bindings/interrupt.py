@@ -1,0 +1,101 @@
+"""A chat sample at a terminal, as a person has it: Ctrl-C stops a reply and the chat goes on; at the prompt it leaves.
+
+usage: interrupt.py MODEL COMMAND...    COMMAND is run with -m MODEL -n 3000; with MODEL, 3000 tokens must take seconds
+"""
+import os
+import pty
+import select
+import signal
+import sys
+import time
+
+PATIENCE = 60  # seconds until a test gives up
+QUESTION = "Hello there"
+
+
+class Terminal:
+    """A process that believes to sit at a terminal."""
+
+    def __init__(self, command):
+        self.seen = b""
+        self.pid, self.end = pty.fork()
+        if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.execvp(command[0], command)
+
+    def read(self, deadline):
+        """Some more of what it shows; False when it has ended."""
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([self.end], [], [], left)[0]:
+            self.give_up("nothing more came")
+        try:
+            some = os.read(self.end, 65536)
+        except OSError:  # how Linux says that the other end is closed
+            some = b""
+        self.seen += some
+        return bool(some)
+
+    def wait_for(self, text, start=0):
+        """The position behind `text`, which must come."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            at = self.seen.find(text.encode(), start)
+            if at >= 0:
+                return at + len(text)
+            if not self.read(deadline):
+                self.give_up(f"it ended without showing '{text}'")
+
+    def wait_for_more(self, start, count):
+        """Until `count` bytes came behind `start`."""
+        deadline = time.monotonic() + PATIENCE
+        while len(self.seen) < start + count:
+            if not self.read(deadline):
+                self.give_up("it ended in its reply")
+
+    def type(self, text):
+        os.write(self.end, text.encode())
+
+    def status(self):
+        """Its exit status once it has ended, minus the signal if one ended it."""
+        deadline = time.monotonic() + PATIENCE
+        while self.read(deadline):
+            pass
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def give_up(self, why):
+        os.kill(self.pid, signal.SIGKILL)
+        sys.exit(f"FAILED: {why}; it showed {self.seen[-2000:]!r}")
+
+
+def ask(chat, start):
+    """Asks, stops the reply after some words; the position of the prompt that follows, and the reply's length."""
+    chat.type(QUESTION + "\n")
+    start = chat.wait_for(QUESTION + "\r\n", start)
+    chat.wait_for_more(start, 40)
+    chat.type("\x03")
+    after = chat.wait_for("> ", start)
+    return after, after - start
+
+
+def main():
+    model, command = sys.argv[1], sys.argv[2:]
+    chat = Terminal(command + ["-m", model, "-n", "3000"])
+    at = chat.wait_for("> ")
+    for turn in ("first", "second"):
+        at, bytes_shown = ask(chat, at)
+        if bytes_shown > 6000:  # 3000 tokens have about 12,000 bytes
+            sys.exit(f"FAILED: the {turn} reply was not stopped: {bytes_shown} bytes of it came")
+        print(f"{turn} reply stopped after {bytes_shown} bytes, the prompt came back")
+    chat.type("/exit\n")
+    if (status := chat.status()) != 0:
+        sys.exit(f"FAILED: /exit ended it with {status}, expected 0")
+
+    chat = Terminal(command + ["-m", model])
+    chat.wait_for("> ")
+    chat.type("\x03")
+    if (status := chat.status()) not in (-signal.SIGINT, 128 + signal.SIGINT):
+        sys.exit(f"FAILED: Ctrl-C at the prompt ended it with {status}, expected SIGINT or 130")
+    print("Ctrl-C at the prompt leaves")
+
+
+main()
