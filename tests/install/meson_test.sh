@@ -39,15 +39,23 @@ meson_does compile -C "$scratch/readme"
 runs "$scratch/readme/hello"
 
 # ---- As a subproject ---------------------------------------------------------------------------
-# Nothing installed is to be found, and the sources are what a release has: no tests, no bindings.
+# Nothing installed is to be found, and the sources are what such a build needs: no samples, no tests.
 LD_LIBRARY_PATH=
 unset PKG_CONFIG_LIBDIR PKG_CONFIG_SYSROOT_DIR
-mkdir -p "$scratch/stranger/subprojects/bitnet"
+mkdir -p "$scratch/stranger/subprojects" "$scratch/clone"
 cp -R "$source"/tests/install/meson/* "$source/samples/hello.c" "$scratch/stranger/"
-cp "$work"/readme/*.ini "$scratch/stranger/subprojects/bitnet.wrap" || fail 'README.md has no wrap'
 for part in LICENSE meson.build meson_options.txt include pkgconfig src; do
-  cp -R "$source/$part" "$scratch/stranger/subprojects/bitnet/"
+  cp -R "$source/$part" "$scratch/clone/"
 done
+wrap=$scratch/stranger/subprojects/bitnet.wrap
+sed "s,^url = .*,url = file://$scratch/clone," "$work"/readme/*.ini >"$wrap" || fail 'README.md has no wrap'
+if command -v git >/dev/null; then
+  status 0 sh -c "cd '$scratch/clone' && git init -q && git add . &&
+    git -c user.name=nobody -c user.email=nobody@localhost commit -q -m sources"
+else
+  echo 'there is no git: the sources are put into subprojects/bitnet'
+  mv "$scratch/clone" "$scratch/stranger/subprojects/bitnet"
+fi
 fallback='--wrap-mode=forcefallback'
 
 # Linked in. -O0, since this compiles the library again.

@@ -67,7 +67,7 @@ cp -R "$root" "$work/stripped"
 strip --strip-debug "$work/stripped/$lib/libbitnet.so.$version" "$work/stripped/bin/bitnet"
 [ -z "$archive" ] || strip --strip-debug "$work/stripped/$lib/libbitnet.a"
 for path in "$source" "$build" "$scratch"; do
-  status 1 grep -rlF -e "$path" "$work/stripped"
+  status 1 grep -rlF -e "$path/" "$work/stripped"
   [ ! -s "$out" ] || fail "the path $path is inside $(cat "$out")"
 done
 
