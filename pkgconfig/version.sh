@@ -11,7 +11,7 @@ case $2 in
   abi) number ABI_VERSION ;;
   oldest)
     abi=$(number ABI_VERSION)
-    oldest=$(sed -n "s/^## \([0-9][0-9.]*\) .*ABI version $abi\b.*/\1/p" "$3" | tail -n 1)
+    oldest=$(sed -nE "s/^## ([0-9][0-9.]*) .*ABI version $abi([^0-9].*)?\$/\1/p" "$3" | tail -n 1)
     [ -n "$oldest" ] || { echo "$3: expected a heading '## VERSION - ABI version $abi', found none" >&2; exit 1; }
     echo "$oldest"
     ;;

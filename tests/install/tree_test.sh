@@ -94,7 +94,8 @@ says 'bitnet --version' "$(LD_LIBRARY_PATH=$libdir "$program" --version)" "bitne
 says 'bitnet(1)' "$(sed -n 's/^\.Os //p' "$(one bitnet.1)")" "bitnet $version"
 says Meson "$(meson introspect "$build" --projectinfo |
   python3 -c 'import json, sys; print(json.load(sys.stdin)["version"])')" "$version"
-says ABI_CHANGELOG.md "$(sed -n 's/^## \([0-9.]*\) .*/\1/p' "$source/ABI_CHANGELOG.md" | head -n 1)" "$version"
+# A patch changes nothing that the changelog is about.
+says ABI_CHANGELOG.md "$(sed -n 's/^## \([0-9]*\.[0-9]*\)\..*/\1/p' "$source/ABI_CHANGELOG.md" | head -n 1)" "${version%.*}"
 
 # ---- Other layouts -----------------------------------------------------------------------------
 unset PKG_CONFIG_LIBDIR PKG_CONFIG_SYSROOT_DIR CC CXX CFLAGS CXXFLAGS CPPFLAGS LDFLAGS
