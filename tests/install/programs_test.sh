@@ -60,7 +60,7 @@ runs_as_hello() {
 runs_as_worker() {
   status 0 "$1" "$model"
   silent
-  [ "$(head -n 1 "$out")" = "$answer[]" ] || fail "$1 printed $(head -n 1 "$out"), expected $answer[]"
+  [ "$(head -n 1 "$out")" = "${answer}[]" ] || fail "$1 printed $(head -n 1 "$out"), expected ${answer}[]"
   grep -qx '[^ ]*\[stopped\]' "$out" || fail "$1 was not stopped: $(tail -n 1 "$out")"
   status 1 "$1" /nonexistent.gguf
   stderr_has nonexistent.gguf

@@ -1,4 +1,5 @@
 # Sourced by tests that use the library as a stranger would: from an installed tree and nothing else.
+# shellcheck disable=SC2034  # what stage sets is for them
 
 # one NAME: the path of the only file of that name in the tree.
 one() {
@@ -11,8 +12,9 @@ one() {
 # that install side by side, and a developer who wants to uninstall, each keep theirs.
 view() {
   mkdir -p "$2/meson-logs" "$2/meson-private"  # Meson finds the one folder by way of the other
-  ln -s "$1"/meson-private/* "$2/meson-private/"
-  for entry in "$1"/*; do
+  whole=$(cd "$1" && pwd)
+  ln -s "$whole"/meson-private/* "$2/meson-private/"
+  for entry in "$whole"/*; do
     case $entry in
       */meson-logs | */meson-private) ;;
       *) ln -s "$entry" "$2/" ;;
