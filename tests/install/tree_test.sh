@@ -134,6 +134,7 @@ stdout_has Paris
 flags=$(PKG_CONFIG_LIBDIR=$scratch/own/opt/own/lib64/pkgconfig pkg-config --cflags --libs bitnet)
 include=${flags#-I}
 [ "$(realpath "${include%% *}")" = "$scratch/own/opt/own/include/bitnet-0" ] || fail "bitnet.pc, moved, says $flags"
+# shellcheck disable=SC2016  # CMake expands it
 grep -qF '"${bitnet_libdir}/../include/bitnet-0"' "$scratch/own/opt/own/lib64/cmake/bitnet/bitnetConfig.cmake" ||
   fail 'bitnetConfig.cmake does not find the header from its own place'
 
