@@ -141,6 +141,12 @@ def _(copy):
     copy.next_abi("- **Gone**: `bitnet_ctx_sequence_match`; field `batch` of `bitnet_ctx_options` is wider\n")
 
 
+@case("a patch version")
+def _(copy):
+    copy.header(r"(#define BITNET_VERSION_PATCH) \d+", r"\1 1")
+    copy.edit(LOG, r"^## 0\.2\.0 ", "## 0.2.1 - ABI version 0\n\nNothing new.\n\n## 0.2.0 ")
+
+
 @case("what is experimental changes in a new minor version")
 def _(copy):
     copy.next_minor("- **Experimental**: `bitnet_machine_measure` takes no reasons\n")
@@ -390,6 +396,14 @@ def _(copy):
     copy.header(r"(#define BITNET_ABI_VERSION) \d+", r"\1 1")
 
 
+@case("ABI version raised within 1.x", r"version 1\.3, ABI version 1, after version 1\.2, .* needs a new major version")
+def _(copy):
+    for path in (HEADER, "tests/abi/0.2/bitnet.h"):
+        copy.edit(path, r"(#define BITNET_VERSION_MAJOR) \d+", r"\1 1")
+    (copy.root / "tests/abi/0.2").rename(copy.root / "tests/abi/1.2")
+    copy.next_abi("")
+
+
 @case("version goes back", r"bitnet\.h says version 0\.1, .*after version 0\.2, .*numbers only go up")
 def _(copy):
     copy.header(r"(#define BITNET_VERSION_MINOR) \d+", r"\1 1")
@@ -415,9 +429,19 @@ def _(copy):
     copy.edit(LOG, r"^- \*\*Sampling\*\*: `bitnet_ctx_sample`", r"\g<0>, `bitnet_never`")
 
 
-@case("changelog lacks the version", r"ABI_CHANGELOG\.md begins with 0\.2\.0, bitnet\.h says version 0\.3")
+@case("changelog lacks the version", r"ABI_CHANGELOG\.md begins with 0\.2\.0, .*; bitnet\.h says 0\.3\.0")
 def _(copy):
     copy.header(r"(#define BITNET_VERSION_MINOR) \d+", r"\1 3")
+
+
+@case("heading that does not say whether it is released", r"'## 0\.3\.0 - soon' is no '## X\.Y\.Z - ABI version N'")
+def _(copy):
+    copy.edit(LOG, r"^## 0\.2\.0 ", "## 0.3.0 - soon\n\n## 0.2.0 ")
+
+
+@case("changelog with another ABI version", r"gives 0\.1\.0 the ABI version 7, its header has 0")
+def _(copy):
+    copy.edit(LOG, r"^## 0\.1\.0 - ABI version 0", "## 0.1.0 - ABI version 7")
 
 
 @case("released without a baseline",

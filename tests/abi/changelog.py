@@ -15,19 +15,27 @@ class Changelog:
         self.sections = [_section(part) for part in parts]
         self.experimental = set().union(*(section.experimental for section in self.sections))
         fixed = re.search(r"^- Structs without `size` \((.*?)\)", rules, re.M | re.S)
-        self.fixed = set(re.findall(r"`(\w+)`", fixed.group(1)))
+        if not fixed:
+            raise SystemExit("ABI_CHANGELOG.md has no rule '- Structs without `size` (...)' that names them")
+        self.fixed = set(re.findall(r"`(\w+)`", fixed[1]))
 
     def check(self, kept, today, failures):
         """kept: the baselines' surfaces, oldest first."""
-        if not self.sections or (self.sections[0].number, self.sections[0].abi) != (today.version, today.abi):
-            failures.add("ABI_CHANGELOG.md begins with {}, bitnet.h says version {}.{}, ABI version {}".format(
-                self.sections[0].text if self.sections else "no version", *today.version, today.abi))
+        newest = self.sections[0] if self.sections else None
+        if not newest or (newest.text, newest.abi) != (today.text, today.abi):
+            found = f"{newest.text}, ABI version {newest.abi}" if newest else "no version"
+            failures.add(f"ABI_CHANGELOG.md begins with {found}; bitnet.h says {today.text}, ABI version {today.abi}")
         surfaces = {surface.version: surface for surface in [today, *kept]}
         numbers = sorted(surfaces)
         for before, number in zip([None, *numbers], numbers):
-            section = next((section for section in self.sections if section.number == number), None)
-            if section:
-                _check_section(section, surfaces.get(before), surfaces[number], failures)
+            sections = [section for section in self.sections if section.number == number]  # with patch versions
+            for section in sections:
+                if section.abi != surfaces[number].abi:
+                    failures.add(f"ABI_CHANGELOG.md gives {section.text} the ABI version {section.abi}, its header has "
+                                 f"{surfaces[number].abi}")
+            if sections:
+                listed = set().union(*(section.listed for section in sections))
+                _check_listed(sections[-1].text, listed, surfaces.get(before), surfaces[number], failures)
 
 
 def _section(part):
@@ -43,7 +51,7 @@ def _section(part):
                    set().union(*names), set().union(*experimental))
 
 
-def _check_section(section, before, surface, failures):
+def _check_listed(version, listed, before, surface, failures):
     """Both ways: what is new or broken is listed; what is listed is new or broken, or the struct it is part of."""
     if before is None:
         owed, around = surface.names(), set()
@@ -54,9 +62,9 @@ def _check_section(section, before, surface, failures):
         around = {change.name for change in changes}
         for name in around & before.structs.keys():
             around = around | {field.name for field in before.structs[name].fields}
-    for name in sorted(owed - section.listed):
-        failures.add(f"ABI_CHANGELOG.md does not list {name} under {section.text}, the version that "
+    for name in sorted(owed - listed):
+        failures.add(f"ABI_CHANGELOG.md does not list {name} under {version}, the version that "
                      f"{'first had' if before is None else 'added or changed'} it")
-    for name in sorted(section.listed - owed - around):
-        failures.add(f"ABI_CHANGELOG.md lists {name} under {section.text}, but that version neither added nor changed "
+    for name in sorted(listed - owed - around):
+        failures.add(f"ABI_CHANGELOG.md lists {name} under {version}, but that version neither added nor changed "
                      "it")

@@ -31,6 +31,7 @@ class Surface:
             if cursor.location.file and cursor.location.file.name == str(path):
                 self._add(cursor)
         self.version = tuple(self._number(f"BITNET_VERSION_{part}") for part in ("MAJOR", "MINOR"))
+        self.text = "{}.{}.{}".format(*self.version, self._number("BITNET_VERSION_PATCH"))
         self.abi = self._number("BITNET_ABI_VERSION")
 
     @property
