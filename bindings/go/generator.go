@@ -81,9 +81,9 @@ func (m *cMemory) generation(options *GenerateOptions) C.bitnet_generate_options
 		o.message_count = C.uint64_t(len(options.Messages))
 	}
 	if options.Tokens != nil {
-		tokens := array[int32](m, len(options.Tokens))
+		first, tokens := array[int32](m, len(options.Tokens))
 		copy(tokens, options.Tokens)
-		o.tokens = (*C.int32_t)(&tokens[:1][0])
+		o.tokens = (*C.int32_t)(first)
 		o.token_count = C.uint64_t(len(tokens))
 	}
 	if options.Prompt != "" || options.Messages == nil && options.Tokens == nil {
@@ -92,16 +92,16 @@ func (m *cMemory) generation(options *GenerateOptions) C.bitnet_generate_options
 	}
 	o.sequence = C.int32_t(options.Sequence)
 	o.template_name = m.optional("the option Template", options.Template)
-	stops := array[*C.char](m, len(options.Stop))
+	firstStop, stops := array[*C.char](m, len(options.Stop))
 	for i, stop := range options.Stop {
 		stops[i] = m.text(fmt.Sprintf("stop text %d", i), stop)
 	}
-	o.stop = first[*C.char](stops)
+	o.stop = firstStop
 	o.stop_count = C.uint64_t(len(stops))
 	o.max_tokens = C.uint64_t(options.MaxTokens)
-	sampling := array[C.bitnet_sampler_options](m, 1)
-	sampling[0] = m.sampling(&options.Sampling)
-	o.sampling = &sampling[0]
+	sampling, _ := array[C.bitnet_sampler_options](m, 1)
+	*sampling = m.sampling(&options.Sampling)
+	o.sampling = sampling
 	o.flags = C.uint32_t(options.Flags)
 	o.drafts = C.int32_t(options.Drafts)
 	return o

@@ -54,16 +54,20 @@ func (m *cMemory) free() {
 	}
 }
 
-// array makes room for count elements, at least one, so that it is never NULL.
-func array[T any](m *cMemory, count int) []T {
+// array makes room in C for count elements, at least one, so that there is a first.
+func array[T any](m *cMemory, count int) (first *T, elements []T) {
 	var element T
-	return unsafe.Slice((*T)(m.alloc(unsafe.Sizeof(element)*uintptr(count+1))), count+1)[:count]
+	first = (*T)(m.alloc(unsafe.Sizeof(element) * uintptr(count+1)))
+	return first, unsafe.Slice(first, count)
 }
 
-// first points to the beginning of a slice that holds no Go pointers; NULL for an empty one.
+// nothing is where an empty slice begins: with NULL the library would say that there is no array.
+var nothing [16]byte
+
+// first points to the beginning of a slice of Go's, which holds no pointers, for the length of a call.
 func first[C, T any](slice []T) *C {
 	if len(slice) == 0 {
-		return nil
+		return (*C)(unsafe.Pointer(&nothing))
 	}
 	return (*C)(unsafe.Pointer(&slice[0]))
 }

@@ -43,12 +43,12 @@ func (m *cMemory) sampling(options *SamplerOptions) C.bitnet_sampler_options {
 	o.presence_penalty = C.float(options.PresencePenalty)
 	o.penalty_window = C.int32_t(options.PenaltyWindow)
 	o.seed = C.uint64_t(options.Seed)
-	bias := array[C.bitnet_logit_bias](m, len(options.Bias))
+	first, bias := array[C.bitnet_logit_bias](m, len(options.Bias))
 	for i, b := range options.Bias {
 		bias[i] = C.bitnet_logit_bias{token: C.int32_t(b.Token), bias: C.float(b.Bias)}
 	}
 	o.bias_count = C.uint32_t(len(bias))
-	o.bias = first[C.bitnet_logit_bias](bias)
+	o.bias = first
 	return o
 }
 

@@ -130,7 +130,7 @@ func (m *Model) chat(messages []Message, template string, f func(list *C.bitnet_
 }
 
 func (m *cMemory) messages(messages []Message) *C.bitnet_message {
-	list := array[C.bitnet_message](m, len(messages))
+	first, list := array[C.bitnet_message](m, len(messages))
 	for i, message := range messages {
 		list[i] = C.bitnet_message{
 			role:          m.text(fmt.Sprintf("the role of message %d", i), message.Role),
@@ -138,5 +138,5 @@ func (m *cMemory) messages(messages []Message) *C.bitnet_message {
 			content_bytes: C.uint64_t(len(message.Content)),
 		}
 	}
-	return &list[:1][0]
+	return first
 }
