@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"io"
 	"math"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -54,6 +56,14 @@ func TestModel(t *testing.T) {
 		&bitnet.ContextOptions{Positions: 128}))
 	if estimate.CacheBytes == 0 || estimate.TotalBytes < estimate.CacheBytes+estimate.WorkBytes+estimate.WeightBytes {
 		t.Errorf("the estimate is %+v", estimate)
+	}
+}
+
+func TestPathIsUTF8(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "größer 日本語 🦊.gguf")
+	check(t, os.WriteFile(path, smallBytes(t), 0o600))
+	if reply := readAll(t, ask(t, openContext(t, open(t, path, nil), nil), question)); reply != answer {
+		t.Errorf("found '%s', expected '%s'", reply, answer)
 	}
 }
 

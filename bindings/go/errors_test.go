@@ -111,6 +111,10 @@ func TestRefusals(t *testing.T) {
 			_, err := bitnet.OpenModel(smallModel, &bitnet.ModelOptions{ISA: "mmx2"})
 			return err
 		}},
+		{"size", bitnet.ErrArgument, "-1", func() error {
+			_, err := bitnet.OpenModelReaderAt(strings.NewReader(""), -1, nil)
+			return err
+		}},
 		{"device", bitnet.ErrDevice, "gpu7", func() error {
 			_, err := bitnet.OpenModel(smallModel, &bitnet.ModelOptions{Device: "gpu7"})
 			return err

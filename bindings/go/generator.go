@@ -112,6 +112,7 @@ func (m *cMemory) generation(options *GenerateOptions) C.bitnet_generate_options
 // slices of 512 tokens that were finished stay in the sequence), ErrContextFull (the cache has no room for the prompt,
 // since other sequences hold it) and ErrFormat (the model's logits are no numbers: its file is damaged).
 func (g *Generator) Next(ctx context.Context) (string, error) {
+	defer runtime.KeepAlive(g) // its finalizer would end the call
 	var text string
 	status, err := g.context.decode(ctx, g.generation, func(why *C.bitnet_error) C.bitnet_status {
 		var piece *C.char

@@ -7,6 +7,7 @@ package bitnet
 import "C"
 
 import (
+	"fmt"
 	"io"
 	"runtime"
 	"sync"
@@ -93,6 +94,9 @@ func OpenModel(path string, options *ModelOptions) (*Model, error) {
 // read once, on this goroutine, into memory of the library; reader is not used afterwards. It fails as OpenModel does;
 // an error of reader comes back inside an ErrIO.
 func OpenModelReaderAt(reader io.ReaderAt, size int64, options *ModelOptions) (*Model, error) {
+	if size < 0 {
+		return nil, &Error{Status: ErrArgument, Message: fmt.Sprintf("the size is %d, expected 0 or more", size)}
+	}
 	return openModel(options, reader, nil,
 		func(o *C.bitnet_model_options, user unsafe.Pointer, m **C.bitnet_model, why *C.bitnet_error) C.bitnet_status {
 			var source C.bitnet_source

@@ -212,7 +212,7 @@ echo 'refusals are told in words'
 # Ctrl-C, at a terminal and for one answer.
 python3 "$source/tests/bindings/interrupt.py" "$BITNET_SLOW_MODEL" "$chat" || fail 'Ctrl-C at a terminal'
 status=0
-timeout --preserve-status -s INT 1 "$chat" -m "$BITNET_SLOW_MODEL" hello >"$scratch/found" 2>"$scratch/output" || status=$?
+timeout --preserve-status -s INT 2 "$chat" -m "$BITNET_SLOW_MODEL" hello >"$scratch/found" 2>"$scratch/output" || status=$?
 [ $status -eq 130 ] && [ -s "$scratch/found" ] || fail "an interrupted answer gave $status: $(cat "$scratch/output")"
 echo 'Ctrl-C ends one answer with exit status 130'
 rm -rf "$scratch"

@@ -93,7 +93,7 @@ func (c *conversation) makeRoom(question string) error {
 		dropped++
 	}
 	if dropped > 0 {
-		note("chat: the context is full: dropped the oldest turns, %d of them\n", dropped)
+		note("chat: the context is full: dropped the oldest %d of the turns\n", dropped)
 	}
 	return nil
 }
