@@ -186,7 +186,8 @@ def facts(header):
                    f'\t\tl.structure("{struct.name}", unsafe.Sizeof(s), unsafe.Alignof(s))\n')
         for field in struct.fields:
             name = ("_" if field.name == "type" else "") + field.name  # cgo's way with keywords
-            out.append(f'\t\tl.field("{struct.name}", "{field.name}", unsafe.Offsetof(s.{name}), unsafe.Sizeof(s.{name}))\n')
+            out.append(f'\t\tl.field("{struct.name}", "{field.name}", '
+                       f'unsafe.Offsetof(s.{name}), unsafe.Sizeof(s.{name}))\n')
         out.append("\t}\n")
     for enum in header.enums:
         _, prefixes, _ = type_of(enum)

@@ -69,7 +69,8 @@ func TestPathIsUTF8(t *testing.T) {
 
 func TestTokens(t *testing.T) {
 	model := open(t, smallModel, nil)
-	for _, text := range []string{"", "The capital", "größer — 日本語 🦊", "a\x00b", "\xff\xfe", strings.Repeat("long ", 500)} {
+	for _, text := range []string{"", "The capital", "größer — 日本語 🦊", "a\x00b", "\xff\xfe",
+		strings.Repeat("long ", 500)} {
 		tokens := must[[]int32](t)(model.Tokenize(text, 0))
 		if found := must[string](t)(model.Detokenize(tokens, 0)); found != text {
 			t.Errorf("%q became %q", text, found)
@@ -94,7 +95,8 @@ func TestTokens(t *testing.T) {
 	messages := []bitnet.Message{{Role: "system", Content: "Be brief."}, {Role: "user", Content: "a\x00" + end}}
 	chat := must[[]int32](t)(model.ChatTokenize(messages, ""))
 	text := must[string](t)(model.ChatRender(messages, info.ChatTemplate))
-	if found := must[string](t)(model.Detokenize(chat, bitnet.DetokenizeSpecial)); found != text || !strings.Contains(text, "a\x00"+end) {
+	found := must[string](t)(model.Detokenize(chat, bitnet.DetokenizeSpecial))
+	if found != text || !strings.Contains(text, "a\x00"+end) {
 		t.Errorf("the messages are %q as tokens and %q as text", found, text)
 	}
 }
@@ -207,7 +209,8 @@ func TestMachine(t *testing.T) {
 func TestNamesOfNumbers(t *testing.T) {
 	for _, test := range []struct{ found, expected string }{
 		{bitnet.ErrCancelled.String(), "BITNET_E_CANCELLED"}, {bitnet.LogWarning.String(), "warning"},
-		{bitnet.I2S4Row.String(), "4row"}, {bitnet.EndContext.String(), "context"}, {bitnet.EndReason(99).String(), "EndReason(99)"},
+		{bitnet.I2S4Row.String(), "4row"}, {bitnet.EndContext.String(), "context"},
+		{bitnet.EndReason(99).String(), "EndReason(99)"},
 	} {
 		if test.found != test.expected {
 			t.Errorf("found '%s', expected '%s'", test.found, test.expected)

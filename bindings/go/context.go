@@ -289,8 +289,8 @@ func (c *Context) AppendLogits(dst []float32, index int) ([]float32, error) {
 	})
 }
 
-// AppendEmbedding appends the final hidden state of entry index of the last batch, after the output norm: Width numbers.
-// ErrState: that entry did not want its embedding; otherwise as AppendLogits.
+// AppendEmbedding appends the final hidden state of entry index of the last batch, after the output norm: Width
+// numbers. ErrState: that entry did not want its embedding; otherwise as AppendLogits.
 func (c *Context) AppendEmbedding(dst []float32, index int) ([]float32, error) {
 	return c.appendRow(dst, c.width, func(row **C.float, why *C.bitnet_error) C.bitnet_status {
 		return C.bitnet_ctx_embedding(c.handle, C.uint64_t(index), row, why)

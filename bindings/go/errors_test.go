@@ -133,7 +133,10 @@ func TestRefusals(t *testing.T) {
 			return err
 		}},
 		{"no messages", bitnet.ErrArgument, "", func() error { _, err := model.ChatRender(nil, ""); return err }},
-		{"template", bitnet.ErrArgument, "klingon", func() error { _, err := model.ChatRender(messages, "klingon"); return err }},
+		{"template", bitnet.ErrArgument, "klingon", func() error {
+			_, err := model.ChatRender(messages, "klingon")
+			return err
+		}},
 		{"two prompts", bitnet.ErrArgument, "exactly one", func() error {
 			_, err := c.NewGenerator(&bitnet.GenerateOptions{Prompt: "x", Messages: messages})
 			return err
@@ -172,11 +175,12 @@ func TestRefusals(t *testing.T) {
 func TestNULInNames(t *testing.T) {
 	model, c := small(t, nil)
 	const cut = "auto\x00matic"
+	openWith := func(options bitnet.ModelOptions) error { return second(bitnet.OpenModel(smallModel, &options)) }
 	calls := map[string]func() error{
-		"the path":         func() error { _, err := bitnet.OpenModel(smallModel+"\x00.bak", nil); return err },
-		"Device":           func() error { _, err := bitnet.OpenModel(smallModel, &bitnet.ModelOptions{Device: cut}); return err },
-		"ISA":              func() error { _, err := bitnet.OpenModel(smallModel, &bitnet.ModelOptions{ISA: cut}); return err },
-		"the metadata key": func() error { _, err := model.MetadataText("general.name\x00", 1); return err },
+		"the path":         func() error { return second(bitnet.OpenModel(smallModel+"\x00.bak", nil)) },
+		"Device":           func() error { return openWith(bitnet.ModelOptions{Device: cut}) },
+		"ISA":              func() error { return openWith(bitnet.ModelOptions{ISA: cut}) },
+		"the metadata key": func() error { return second(model.MetadataText("general.name\x00", 1)) },
 		"message 1": func() error {
 			_, err := model.ChatTokenize([]bitnet.Message{{Role: "user"}, {Role: "assistant\x00"}}, "")
 			return err

@@ -70,7 +70,9 @@ func ExampleGenerator_Next_cancelled() {
 		log.Fatal(err)
 	}
 	defer c.Close()
-	reply, err := c.NewGenerator(&bitnet.GenerateOptions{Messages: []bitnet.Message{{Role: "user", Content: "Who are you?"}}})
+	reply, err := c.NewGenerator(&bitnet.GenerateOptions{
+		Messages: []bitnet.Message{{Role: "user", Content: "Who are you?"}},
+	})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -46,8 +46,8 @@ type generation struct {
 }
 
 // NewGenerator prepares a reply; nothing is decoded yet. A context may have several generators, on different sequences,
-// used in turn. It fails with ErrContextFull (the prompt alone is longer than the context) and ErrUnsupported (Messages,
-// but no chat template is known).
+// used in turn. It fails with ErrContextFull (the prompt alone is longer than the context) and ErrUnsupported
+// (Messages, but no chat template is known).
 func (c *Context) NewGenerator(options *GenerateOptions) (*Generator, error) {
 	if options == nil {
 		options = &GenerateOptions{}
@@ -107,10 +107,10 @@ func (m *cMemory) generation(options *GenerateOptions) C.bitnet_generate_options
 	return o
 }
 
-// Next gives the next piece of the reply, of whole UTF-8 sequences and not empty, or io.EOF when the reply is over; Info
-// says why it ended. It fails with ErrCancelled (ctx is done; call again to go on where it stopped: of a long prompt,
-// slices of 512 tokens that were finished stay in the sequence), ErrContextFull (the cache has no room for the prompt,
-// since other sequences hold it) and ErrFormat (the model's logits are no numbers: its file is damaged).
+// Next gives the next piece of the reply, of whole UTF-8 sequences and not empty, or io.EOF when the reply is over,
+// which stays so; Info says why it ended. It fails with ErrCancelled (ctx is done; call again to go on where it stopped: of a
+// long prompt, slices of 512 tokens that were finished stay in the sequence), ErrContextFull (the cache has no room for
+// the prompt, since other sequences hold it) and ErrFormat (the model's logits are no numbers: its file is damaged).
 func (g *Generator) Next(ctx context.Context) (string, error) {
 	defer runtime.KeepAlive(g) // its finalizer would end the call
 	var text string

@@ -109,8 +109,8 @@ func OpenModelReaderAt(reader io.ReaderAt, size int64, options *ModelOptions) (*
 }
 
 // OpenModelMemory opens a model from bytes that are in memory already, without a copy. They must stay valid and
-// unchanged until the model and every context of it are closed, and must not be allocated by Go, whose memory C must not
-// keep: bytes of a go:embed variable, of a mapped file or of C. For others there is OpenModelReaderAt with
+// unchanged until the model and every context of it are closed, and must not be allocated by Go, whose memory C must
+// not keep: bytes of a go:embed variable, of a mapped file or of C. For others there is OpenModelReaderAt with
 // bytes.NewReader. It fails as OpenModel does.
 func OpenModelMemory(data []byte, options *ModelOptions) (*Model, error) {
 	return openModel(options, nil, data,

@@ -101,9 +101,9 @@ func (s *Sampler) try(f func(why *C.bitnet_error) C.bitnet_status) error {
 	return err
 }
 
-// Sample picks from logits, 1 to 2^23 of them, which are not changed. The same call again picks the same: Accept is what
-// moves on. A logit of +Inf wins outright. ErrArgument: a logit is NaN, all are -Inf, or a token with a bias is not below
-// len(logits).
+// Sample picks from logits, 1 to 2^23 of them, which are not changed. The same call again picks the same: Accept is
+// what moves on. A logit of +Inf wins outright. ErrArgument: a logit is NaN, all are -Inf, or a token with a bias is
+// not below len(logits).
 func (s *Sampler) Sample(logits []float32) (int32, error) {
 	var token C.int32_t
 	err := s.try(func(why *C.bitnet_error) C.bitnet_status {

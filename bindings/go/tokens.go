@@ -100,8 +100,8 @@ func (m *Model) ChatTokenize(messages []Message, template string) ([]int32, erro
 	return tokens, err
 }
 
-// ChatRender gives the same as text, to look at: for decoding use ChatTokenize, which a content with the text of control
-// tokens cannot deceive. It fails as ChatTokenize does.
+// ChatRender gives the same as text, to look at: for decoding use ChatTokenize, which a content with the text of
+// control tokens cannot deceive. It fails as ChatTokenize does.
 func (m *Model) ChatRender(messages []Message, template string) (string, error) {
 	var text []byte
 	err := m.chat(messages, template, func(list *C.bitnet_message, name *C.char) (err error) {

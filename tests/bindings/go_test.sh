@@ -62,54 +62,9 @@ checks=GODEBUG=cgocheck=2
 if GOEXPERIMENT=cgocheck2 go env GOOS >/dev/null 2>&1; then checks=GOEXPERIMENT=cgocheck2; fi
 tests "with every pointer checked ($checks)" env $checks go test
 
-# Between the tests and the library: counts handles, which must all be closed in the end. (Tests left out here forget
-# some on purpose.) Programs in Go end without a word to C, so that the counts are written as they change.
-cat >"$scratch/handles.c" <<'END'
-#define _GNU_SOURCE
-#include <bitnet.h>
-#include <dlfcn.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <fcntl.h>
-#include <unistd.h>
-
-static struct { atomic_long opened, closed; } *handles;
-
-__attribute__((constructor)) static void start(void) {
-  const int file = open(getenv("HANDLES"), O_RDWR | O_CREAT, 0600);
-  if (ftruncate(file, sizeof *handles)) abort();
-  handles = mmap(0, sizeof *handles, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-}
-
-#define NEXT(call) ((__typeof__(&call))dlsym(RTLD_NEXT, #call))
-#define OPEN(call, parameters, ...)                     \
-  bitnet_status call parameters {                       \
-    const bitnet_status status = NEXT(call)(__VA_ARGS__); \
-    if (status == BITNET_OK) ++handles->opened;         \
-    return status;                                      \
-  }
-#define CLOSE(call, type)        \
-  void call(type *handle) {      \
-    if (handle) ++handles->closed; \
-    NEXT(call)(handle);          \
-  }
-OPEN(bitnet_model_open, (const char *a, const bitnet_model_options *b, bitnet_model **c, bitnet_error *d), a, b, c, d)
-OPEN(bitnet_model_open_memory,
-     (const void *a, uint64_t b, const bitnet_model_options *c, bitnet_model **d, bitnet_error *e), a, b, c, d, e)
-OPEN(bitnet_model_open_source,
-     (const bitnet_source *a, const bitnet_model_options *b, bitnet_model **c, bitnet_error *d), a, b, c, d)
-OPEN(bitnet_ctx_open, (const bitnet_model *a, const bitnet_ctx_options *b, bitnet_ctx **c, bitnet_error *d), a, b, c, d)
-OPEN(bitnet_sampler_open, (const bitnet_sampler_options *a, bitnet_sampler **b, bitnet_error *c), a, b, c)
-OPEN(bitnet_generate_open, (bitnet_ctx *a, const bitnet_generate_options *b, bitnet_generator **c, bitnet_error *d), a,
-     b, c, d)
-CLOSE(bitnet_model_close, bitnet_model)
-CLOSE(bitnet_ctx_close, bitnet_ctx)
-CLOSE(bitnet_sampler_close, bitnet_sampler)
-CLOSE(bitnet_generate_close, bitnet_generator)
-END
-cc -shared -fPIC $(pkg-config --cflags bitnet) -o "$scratch/handles.so" "$scratch/handles.c"
+# Every handle that is opened is closed in the end. (The tests left out here forget some on purpose.)
+# shellcheck disable=SC2046
+cc -shared -fPIC $(pkg-config --cflags bitnet) -o "$scratch/handles.so" "$source/tests/bindings/go_handles.c"
 go test -c -o "$scratch/tests" .
 HANDLES=$scratch/handles LD_PRELOAD=$scratch/handles.so "$scratch/tests" \
   -test.run 'Clos|Cancel|Panic|Many|Damaged|Full|Execute|Log|Reader|Generator$' >"$scratch/output" ||
@@ -163,25 +118,27 @@ same() {
   compared=$((compared + 1))
 }
 for prompt in 'The capital of France is' 'Größe, 日本語 und 🦊' ''; do
-  for sampling in '' '--temp 0.8 --seed 7' '--temp 2.5 --seed 18446744073709551615 --top-k 50 --top-p 0.95 --min-p 0.01'; do
+  for sampling in '' '--temp 0.8 --seed 7' \
+    '--temp 2.5 --seed 18446744073709551615 --top-k 50 --top-p 0.95 --min-p 0.01'; do
     # shellcheck disable=SC2086
     same '' run -p "$prompt" $sampling
   done
 done
 same '' run -p 'One two' -n 5 -t 1
 same '' run -m "$model" -p 'One two' -n 0
+talk='What is the capital of France?\nAnd of Italy?\n\n  \n/system You are a pirate.\nWho are you?\r\n/reset\n'
+talk=$talk'Wer bist du, größer 🦊?\n/system\nWho are you?\n/exit\nno more\n'
 for sampling in '' '--temp 1 --seed 3'; do
   # shellcheck disable=SC2086
   {
     same '' chat 'What is the capital of France?' $sampling
     same '' chat What is the opposite of cold? --system 'You are a pirate.' $sampling
-    same 'What is the capital of France?\nAnd of Italy?\n\n  \n/system You are a pirate.\nWho are you?\r\n/reset\nWer bist du, größer 🦊?\n/system\nWho are you?\n/exit\nno more\n' \
-      chat $sampling
+    same "$talk" chat $sampling
     same 'Hello\nWho are you?' chat -n 3 $sampling
   }
 done
 # Longer than the context: the oldest turns are dropped.
-lines=$(awk 'BEGIN { for (i = 0; i < 40; i++) printf "What is the capital of France, and of Italy, and of Spain? %d\\n", i }')
+lines=$(awk 'BEGIN { for (i = 0; i < 40; i++) printf "What is the capital of France, and of Italy? %d\\n", i }')
 same "$lines" chat
 echo "$compared runs of the chat say what bitnet says"
 
@@ -206,13 +163,15 @@ refused 1 template -m "$scratch/mute.gguf"
 "$chat" --help | grep -q '^usage: chat' || fail 'chat --help'
 status=0
 "$chat" -p x >/dev/full 2>"$scratch/output" || status=$?
-[ $status -eq 1 ] && grep -q 'chat: standard output: ' "$scratch/output" || fail "a full disk: $(cat "$scratch/output")"
+[ $status -eq 1 ] && grep -q 'chat: standard output: ' "$scratch/output" ||
+  fail "a full disk: $(cat "$scratch/output")"
 echo 'refusals are told in words'
 
 # Ctrl-C, at a terminal and for one answer.
 python3 "$source/tests/bindings/interrupt.py" "$BITNET_SLOW_MODEL" "$chat" || fail 'Ctrl-C at a terminal'
 status=0
-timeout --preserve-status -s INT 2 "$chat" -m "$BITNET_SLOW_MODEL" hello >"$scratch/found" 2>"$scratch/output" || status=$?
+timeout --preserve-status -s INT 2 "$chat" -m "$BITNET_SLOW_MODEL" hello >"$scratch/found" 2>"$scratch/output" ||
+  status=$?
 [ $status -eq 130 ] && [ -s "$scratch/found" ] || fail "an interrupted answer gave $status: $(cat "$scratch/output")"
 echo 'Ctrl-C ends one answer with exit status 130'
 rm -rf "$scratch"

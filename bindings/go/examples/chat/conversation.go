@@ -98,8 +98,8 @@ func (c *conversation) makeRoom(question string) error {
 	return nil
 }
 
-// answer prints the reply piece by piece; whole is false when Ctrl-C ended it. After an error the question counts as not
-// asked.
+// answer prints the reply piece by piece; whole is false when Ctrl-C ended it. After an error the question counts as
+// not asked.
 func (c *conversation) answer(question string) (whole bool, err error) {
 	if err := c.makeRoom(question); err != nil {
 		return false, err
