@@ -12,6 +12,7 @@ namespace Bitnet
     internal abstract class Handle : SafeHandle
     {
         private readonly string owner;
+        private volatile bool disposed;
 
         protected Handle(string owner) : base(IntPtr.Zero, true)
         {
@@ -22,18 +23,18 @@ namespace Bitnet
 
         internal IntPtr Pointer => handle;
 
-        /// <summary>Keeps it from being closed; ObjectDisposedException if it already is.</summary>
+        protected override void Dispose(bool disposing)
+        {
+            disposed = true; // a SafeHandle counts as open while there are references
+            base.Dispose(disposing);
+        }
+
+        /// <summary>Keeps it from being closed; ObjectDisposedException if it was disposed of.</summary>
         internal void AddReference()
         {
+            if (disposed) throw new ObjectDisposedException(owner);
             bool added = false;
-            try
-            {
-                DangerousAddRef(ref added);
-            }
-            catch (ObjectDisposedException)
-            {
-                throw new ObjectDisposedException(owner);
-            }
+            DangerousAddRef(ref added);
         }
     }
 
