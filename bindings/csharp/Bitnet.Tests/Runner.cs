@@ -10,14 +10,13 @@ namespace Bitnet.Tests
     {
     }
 
-    /// <summary>Runs every test of this assembly, or those whose names contain the first argument.</summary>
+    /// <summary>Runs every test of this assembly, or those with the names given.</summary>
     public static class Runner
     {
         public static int Main(string[] arguments)
         {
-            string wanted = arguments.Length > 0 ? arguments[0] : "";
             int passed = 0, failed = 0;
-            foreach (MethodInfo test in Tests().Where(t => t.Name.Contains(wanted)))
+            foreach (MethodInfo test in Tests().Where(one => arguments.Length == 0 || arguments.Contains(one.Name)))
             {
                 string name = test.DeclaringType.Name + "." + test.Name;
                 var clock = System.Diagnostics.Stopwatch.StartNew();

@@ -69,7 +69,7 @@ namespace Bitnet
             }
             catch (DllNotFoundException notFound)
             {
-                throw new DllNotFoundException($"{Native.Library} was not found: {advice}", notFound);
+                throw new DllNotFoundException($"{Native.Library} was not found, or cannot be loaded: {advice}", notFound);
             }
             if (abi != Native.BITNET_ABI_VERSION)
             {
