@@ -37,12 +37,20 @@ chat -out:"$made/chat.exe" -d:MONO -r:Mono.Posix.dll
 chat -out:"$made/chat-net.exe" # as the .NET SDK sees it
 
 say 'every call of the header is used by the safe layer'
-for call in $(sed -n 's/^function \([a-z_]*\) .*/\1/p' "$BITNET_FACTS"); do
+cat "$package"/Bitnet/[!N]*.cs >"$scratch/safe"
+sed -n 's/^function \([a-z_]*\) .*/\1/p' "$BITNET_FACTS" | while read -r call; do
   case $call in
     *_init) continue ;; # what a struct's initializer does in C#
   esac
-  cat "$package"/Bitnet/[!N]*.cs | grep -q "Native\.$call(" || fail "$call is not called"
+  grep -q "Native\.$call(" "$scratch/safe" || fail "$call is not called"
 done
+
+say 'the first program of the README'
+awk '/^```/ { if (inside) exit; inside = 1; next } inside' "$package/README.md" >"$scratch/hello.cs"
+compile -out:"$made/hello.exe" -r:"$made/Bitnet.dll" "$scratch/hello.cs"
+"$program" chat 'What is the capital of France?' >"$scratch/wanted"
+mono "$made/hello.exe" "$model" >"$scratch/found"
+cmp "$scratch/wanted" "$scratch/found" || fail 'the first program of the README says something else'
 
 say "the package's version is the header's"
 version=$(sed -n 's/^version //p' "$BITNET_FACTS")
