@@ -86,7 +86,8 @@ refused newer 'has ABI version 1, this package needs ABI version 0'
 stub older 0 0x000109
 refused older "is version 0.1.9, this package needs version $version"
 mkdir -p "$scratch/none"
-[ -e /usr/lib/libbitnet.so.0 ] || ldconfig -p 2>/dev/null | grep -q libbitnet.so.0 || refused none 'was not found'
+PATH=$PATH:/sbin
+if ! ldconfig -p | grep -q 'libbitnet\.so\.0'; then refused none 'was not found'; fi
 
 say 'valgrind: no wrong access, and nothing of the library is left when Mono has finalized everything'
 # A mimalloc without calls makes the library take its memory from malloc, which valgrind sees.
@@ -131,7 +132,9 @@ same /dev/null 'run -p' '-p' ''
 same /dev/null "run -m $scratch/slow.gguf -n 30 --temp 1.2 -p" "-m $scratch/slow.gguf -n 30 --temp 1.2 -p" 'naïve 🦉'
 same /dev/null 'chat --system' '--system' 'Answer in one word.' 'Name a colour.'
 same /dev/null 'chat --nonsense' '--nonsense'
-same /dev/null 'chat -n many' '-n many'
+for wrong in '-n many' '-n -5' '--seed -1' '--threads -1' '--temp -1' '--temp cold' '--top-p 2' '--seed' '--system'; do
+  same /dev/null "chat $wrong" "$wrong"
+done
 same /dev/null 'chat -m /missing.gguf hello' '-m /missing.gguf hello'
 cat >"$scratch/lines" <<'END'
 What is the capital of France?

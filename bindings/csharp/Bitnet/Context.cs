@@ -17,7 +17,8 @@ namespace Bitnet
         /// <summary>1 to 1024; 0: as many as there are cores. Changes no bit.</summary>
         public int Threads { get; set; }
         /// <summary>Your thread pool, called with count = threads; null: threads of the context's own. If it throws, the
-        /// call that decodes is stopped and throws that. Kept until the context is closed.</summary>
+        /// call that decodes is stopped and throws that; what it had done by then is done. Kept until the context is
+        /// closed, so it should not hold the context.</summary>
         public Execute Execute { get; set; }
     }
 

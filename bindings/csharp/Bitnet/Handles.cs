@@ -215,7 +215,7 @@ namespace Bitnet
                 {
                     cancellation.ThrowIfCancellationRequested();
                 }
-                if (status != bitnet_status.BITNET_DONE) Why.Check(status, &why);
+                Why.Check(status == bitnet_status.BITNET_DONE ? bitnet_status.BITNET_OK : status, &why);
                 return status;
             }
         }

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Globalization;
 using System.Text;
 using System.Threading;
 using Bitnet;
@@ -65,10 +66,12 @@ namespace Chat
                 {
                     Terminal.Print("\n");
                 }
-                if (generator.GetInfo().EndReason == EndReason.Context)
+                GenerateInfo info = generator.GetInfo();
+                if (info.EndReason == EndReason.Context)
                 {
                     Terminal.Note("chat: the context is full: the reply ends early\n");
                 }
+                if (!Console.IsErrorRedirected) NoteSpeed(info);
             }
             if (reply.Length > 0) // nothing said is nothing to remember
             {
@@ -76,6 +79,20 @@ namespace Chat
                 turns.Add(Message.Assistant(reply.ToString()));
             }
             return whole;
+        }
+
+        private static void NoteSpeed(GenerateInfo info)
+        {
+            long computed = info.PromptTokens - info.ReusedTokens;
+            Terminal.Note(string.Format(CultureInfo.InvariantCulture,
+                "[{0} tokens, {1:F1} tokens/s; prompt {2} tokens, {3} of them computed, {4:F1} tokens/s]\n",
+                info.Tokens.Count, Speed(info.Tokens.Count, info.DecodeSeconds),
+                info.PromptTokens, computed, Speed(computed, info.PromptSeconds)));
+        }
+
+        private static double Speed(long tokens, double seconds)
+        {
+            return seconds > 0 ? tokens / seconds : 0;
         }
 
         private List<Message> Messages(string question)

@@ -100,10 +100,11 @@ namespace Chat
 
         private static T Number<T>(string name, string text, Func<string, NumberStyles, IFormatProvider, T> parse)
         {
-            bool real = typeof(T) == typeof(float);
+            NumberStyles style = typeof(T) == typeof(float) ? NumberStyles.Float
+                : typeof(T) == typeof(int) ? NumberStyles.AllowLeadingSign : NumberStyles.None;
             try
             {
-                return parse(text, real ? NumberStyles.Float : NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture);
+                return parse(text, style, CultureInfo.InvariantCulture);
             }
             catch (Exception exception) when (exception is FormatException || exception is OverflowException)
             {
