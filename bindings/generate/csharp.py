@@ -79,8 +79,9 @@ def struct(one):
 
 
 def callback(one):
+    name = one.name.replace(".", "_")
     return (doc(one.doc, 4) + "    [UnmanagedFunctionPointer(CallingConvention.Cdecl)]\n"
-            f"    internal unsafe delegate {spelled(one.result)} {one.name.replace('.', '_')}({', '.join(parameters(one))});\n\n")
+            f"    internal unsafe delegate {spelled(one.result)} {name}({', '.join(parameters(one))});\n\n")
 
 
 def call(one):
@@ -108,7 +109,7 @@ def emit(header):
     out += [callback(one) for one in header.callbacks]
     out += [struct(one) for one in header.structs]
     out.append("    internal static unsafe class Native\n    {\n"
-               "        /// <summary>The file by the name that programs load it by, which carries the ABI version.</summary>\n"
+               "        /// <summary>The file by the name that carries the ABI version.</summary>\n"
                f"        internal const string Library = \"libbitnet.so.{header.macros['BITNET_ABI_VERSION']}\";\n\n")
     out.append(constants(header))
     out += [call(one) for one in header.functions]

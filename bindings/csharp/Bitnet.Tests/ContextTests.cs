@@ -62,8 +62,11 @@ namespace Bitnet.Tests
                 sampler.Accept(3);
                 Expect.Equal(2, sampler.Sample(logits), "and token 3");
             }
-            var warm = new SamplerOptions { Temperature = 2, TopK = 3, TopP = 0.99f, MinP = 0.01f, Seed = ulong.MaxValue,
-                FrequencyPenalty = 0.1f, PresencePenalty = 0.1f };
+            var warm = new SamplerOptions
+            {
+                Temperature = 2, TopK = 3, TopP = 0.99f, MinP = 0.01f, Seed = ulong.MaxValue,
+                FrequencyPenalty = 0.1f, PresencePenalty = 0.1f,
+            };
             using (var one = new Sampler(warm))
             using (var two = new Sampler(warm))
             {
@@ -95,7 +98,8 @@ namespace Bitnet.Tests
         public static void Sequences()
         {
             using (Model model = Model.Open(Files.Nano))
-            using (Context context = model.OpenContext(new ContextOptions { Positions = 256, Sequences = 3, Batch = 16 }))
+            using (Context context = model.OpenContext(
+                new ContextOptions { Positions = 256, Sequences = 3, Batch = 16 }))
             {
                 int[] tokens = model.Tokenize("one two three four five", TokenizeFlags.Special);
                 context.Decode(Batch(tokens));

@@ -95,8 +95,9 @@ namespace Bitnet.Tests
             IEnumerable<FieldInfo> members = Raw.Where(type => type.IsEnum)
                 .SelectMany(type => type.GetFields(BindingFlags.Public | BindingFlags.Static));
             IEnumerable<FieldInfo> others = Native.GetFields(Any).Where(field => field.Name.StartsWith("BITNET_"));
-            Compare(members.Concat(others)
-                .Select(field => $"constant {field.Name} {Convert.ToInt64(field.GetRawConstantValue())}"), Expected("constant"));
+            IEnumerable<string> found = members.Concat(others)
+                .Select(field => $"constant {field.Name} {Convert.ToInt64(field.GetRawConstantValue())}");
+            Compare(found, Expected("constant"));
         }
 
         [Test]
@@ -179,8 +180,8 @@ namespace Bitnet.Tests
         [Test]
         public static void VersionsAgree()
         {
-            Expect.Equal(Expected("version")[0].Split(' ')[1], Library.PackageVersion.ToString(), "the package's version");
-            Expect.Equal(Library.PackageVersion, Library.Version, "the library's version");
+            Expect.Equal(Expected("version")[0].Split(' ')[1], Library.PackageVersion.ToString(), "the package");
+            Expect.Equal(Library.PackageVersion, Library.Version, "the library");
             Expect.Equal(Library.VersionText, Library.Version.ToString(), "the library's version as text");
             Expect.Equal(0, Library.AbiVersion, "the ABI version");
         }

@@ -61,11 +61,11 @@ namespace Bitnet.Tests
                 string whole = text(new GenerateOptions { Prompt = "The capital of France is", MaxTokens = 8 });
                 int[] tokens = model.Tokenize("The capital of France is", TokenizeFlags.Special);
                 Expect.Equal(whole, text(new GenerateOptions { Tokens = tokens, MaxTokens = 8 }), "as tokens");
-                Expect.Equal(whole, text(new GenerateOptions { Prompt = "The capital of France is", MaxTokens = 8, Drafts = -1,
-                    Sequence = 3 }), "another sequence");
+                var elsewhere = new GenerateOptions { Tokens = tokens, MaxTokens = 8, Drafts = -1, Sequence = 3 };
+                Expect.Equal(whole, text(elsewhere), "another sequence");
                 string stop = whole.Substring(3, 4);
-                Expect.Equal(whole.Substring(0, whole.IndexOf(stop)),
-                    text(new GenerateOptions { Tokens = tokens, MaxTokens = 8, Stop = new[] { "nothing", stop } }), "stopped");
+                var stopped = new GenerateOptions { Tokens = tokens, MaxTokens = 8, Stop = new[] { "nothing", stop } };
+                Expect.Equal(whole.Substring(0, whole.IndexOf(stop)), text(stopped), "stopped");
                 var warm = new GenerateOptions { Prompt = "Once", MaxTokens = 40,
                     Sampling = new SamplerOptions { Temperature = 1, Seed = 7, Bias = new[] { new LogitBias(1, 2) } } };
                 Expect.Equal(text(warm), text(warm), "the same seed");
@@ -73,7 +73,8 @@ namespace Bitnet.Tests
                     ShowSpecial = true, IgnoreEnd = true, MaxTokens = 60 };
                 Expect.True(text(special).Contains("<|"), "control tokens are shown");
                 Expect.Fails(Status.Argument, () => context.OpenGenerator(new GenerateOptions()));
-                Expect.Fails(Status.Argument, () => context.OpenGenerator(new GenerateOptions { Prompt = "a", Tokens = tokens }));
+                Expect.Fails(Status.Argument, () => context.OpenGenerator(
+                    new GenerateOptions { Prompt = "a", Tokens = tokens }));
                 Expect.Throws<ArgumentNullException>(() => context.Generate(null));
                 Expect.Throws<ArgumentOutOfRangeException>(() => context.OpenGenerator(
                     new GenerateOptions { Prompt = "a", MaxTokens = -1 }));
@@ -120,15 +121,15 @@ namespace Bitnet.Tests
             {
                 GenerateOptions question = ModelTests.Ask("What is the opposite of cold?");
                 string expected = string.Concat(context.Generate(question));
-                Expect.Equal(expected, Await(context.GenerateAsync(question), CancellationToken.None).Result, "awaited");
+                Expect.Equal(expected, Await(context.GenerateAsync(question), default).Result, "awaited");
 
                 var stop = new CancellationTokenSource();
-                Task<string> task = Await(context.GenerateAsync(Endless, stop.Token), CancellationToken.None, p => stop.Cancel());
-                Cancelled(task, stop.Token);
+                Cancelled(Await(context.GenerateAsync(Endless, stop.Token), default, p => stop.Cancel()), stop.Token);
+                var never = new CancellationTokenSource();
                 var also = new CancellationTokenSource();
-                task = Await(context.GenerateAsync(Endless, new CancellationTokenSource().Token), also.Token, p => also.Cancel());
-                Cancelled(task, null);
-                Expect.Equal(expected, Await(context.GenerateAsync(question), CancellationToken.None).Result, "after that");
+                Cancelled(Await(context.GenerateAsync(Endless), also.Token, p => also.Cancel()), also.Token);
+                Cancelled(Await(context.GenerateAsync(Endless, never.Token), also.Token), null);
+                Expect.Equal(expected, Await(context.GenerateAsync(question), default).Result, "after that");
             }
         }
 
@@ -147,7 +148,8 @@ namespace Bitnet.Tests
             using (Context context = model.OpenContext())
             {
                 var stop = new CancellationTokenSource();
-                IAsyncEnumerator<string> reply = context.GenerateAsync(LongPrompt(model), stop.Token).GetAsyncEnumerator();
+                IAsyncEnumerator<string> reply =
+                    context.GenerateAsync(LongPrompt(model), stop.Token).GetAsyncEnumerator();
                 var clock = Stopwatch.StartNew();
                 ValueTask<bool> first = reply.MoveNextAsync();
                 Expect.True(!first.IsCompleted && clock.ElapsedMilliseconds < 500, "MoveNextAsync returns at once");
@@ -198,7 +200,7 @@ namespace Bitnet.Tests
             using (Model model = Model.Open(Files.Nano))
             using (Context context = model.OpenContext())
             {
-                var options = new GenerateOptions { Prompt = "Once upon a time", IgnoreEnd = true, MaxTokens = 120, Drafts = -1 };
+                var options = new GenerateOptions { Prompt = "Once", IgnoreEnd = true, MaxTokens = 120, Drafts = -1 };
                 string expected = string.Concat(context.Generate(options));
                 // Stops that come at any moment: in a call, between calls, just behind one.
                 bool over = false;
@@ -240,13 +242,13 @@ namespace Bitnet.Tests
         public static void AStopThatComesTooLateIsForgotten()
         {
             // The library's flag as a stop leaves it that comes when its call has just ended.
-            MethodInfo cancel = typeof(Model).Assembly.GetType("Bitnet.Native").GetMethod("bitnet_ctx_cancel",
-                BindingFlags.Static | BindingFlags.NonPublic);
+            const BindingFlags hidden = BindingFlags.Static | BindingFlags.Instance | BindingFlags.NonPublic;
+            MethodInfo cancel = typeof(Model).Assembly.GetType("Bitnet.Native").GetMethod("bitnet_ctx_cancel", hidden);
             using (Model model = Model.Open(Files.Nano))
             using (Context context = model.OpenContext())
             {
-                object handle = typeof(Context).GetField("handle", BindingFlags.Instance | BindingFlags.NonPublic).GetValue(context);
-                object pointer = handle.GetType().GetProperty("Pointer", BindingFlags.Instance | BindingFlags.NonPublic).GetValue(handle);
+                object handle = typeof(Context).GetField("handle", hidden).GetValue(context);
+                object pointer = handle.GetType().GetProperty("Pointer", hidden).GetValue(handle);
                 Action late = () => cancel.Invoke(null, new[] { pointer });
                 late();
                 context.Decode(new[] { new BatchEntry(1, 0, 0, Want.Sample) });

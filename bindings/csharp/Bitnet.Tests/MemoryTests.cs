@@ -61,11 +61,12 @@ namespace Bitnet.Tests
             using (Context context = model.OpenContext(new ContextOptions { Positions = 64 }))
             {
                 var options = new GenerateOptions { Prompt = new string('a', 10000), Stop = new[] { "b" } };
+                var refused = new ContextOptions { Threads = -1, Execute = (task, count) => { } };
                 Stays(200, () =>
                 {
                     Expect.Fails(Status.Format, () => Model.Open(half));
                     Expect.Fails(Status.ContextFull, () => context.OpenGenerator(options));
-                    Expect.Fails(Status.Argument, () => model.OpenContext(new ContextOptions { Threads = -1, Execute = (t, c) => { } }));
+                    Expect.Fails(Status.Argument, () => model.OpenContext(refused));
                 });
             }
         }
@@ -96,13 +97,15 @@ namespace Bitnet.Tests
             using (Model model = Model.Open(Bytes, new ModelOptions { Threads = 1 }))
             using (Context context = model.OpenContext(new ContextOptions { Threads = 1 }))
             {
-                string expected = string.Concat(context.Generate(ModelTests.Ask("Name a colour.")));
+                GenerateOptions question = ModelTests.Ask("Name a colour.");
+                var dropped = new GenerateOptions { Prompt = "Once", Sequence = 1 };
+                string expected = string.Concat(context.Generate(question));
                 WhileCollecting(() =>
                 {
                     for (int i = 0; i < 150; ++i)
                     {
-                        context.OpenGenerator(new GenerateOptions { Prompt = "Once", Sequence = 1 }).Next(); // and dropped
-                        Expect.Equal(expected, string.Concat(context.Generate(ModelTests.Ask("Name a colour."))), "the reply");
+                        context.OpenGenerator(dropped).Next();
+                        Expect.Equal(expected, string.Concat(context.Generate(question)), "the reply");
                     }
                 });
             }
@@ -132,7 +135,12 @@ namespace Bitnet.Tests
                         context.Decode(ContextTests.Batch(model.Tokenize("Once upon a time", TokenizeFlags.Special)));
                     }
                     string text = null;
-                    using (Model.Open(Files.Warned, new ModelOptions { Log = (level, said) => { GC.Collect(); text = said; } }))
+                    Action<LogLevel, string> log = (level, said) =>
+                    {
+                        GC.Collect();
+                        text = said;
+                    };
+                    using (Model.Open(Files.Warned, new ModelOptions { Log = log }))
                     {
                         Expect.True(text.Contains("martian"), text);
                     }

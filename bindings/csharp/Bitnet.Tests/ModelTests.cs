@@ -71,8 +71,8 @@ namespace Bitnet.Tests
                 Expect.Equal(Weights.Base3, model.Info.Weights);
                 Expect.Equal(Head.Screened, model.Info.Head);
             }
-            Expect.Fails(Status.Unsupported, () => Model.Open(Files.Nano, new ModelOptions { InstructionSet = "abacus" }),
-                "abacus");
+            Expect.Fails(Status.Unsupported,
+                () => Model.Open(Files.Nano, new ModelOptions { InstructionSet = "abacus" }), "abacus");
             Expect.Fails(Status.Argument, () => Model.Open(Files.Nano, new ModelOptions { Threads = -1 }), "threads");
         }
 
@@ -114,11 +114,11 @@ namespace Bitnet.Tests
                 Expect.Same(utf8, tokens.SelectMany(token => model.GetTokenBytes(token)).ToArray(), "bytes one by one");
                 Expect.Equal(0, model.Tokenize("").Length, "tokens of nothing");
                 Expect.Equal("", model.Detokenize(new int[0]), "text of nothing");
-                Expect.True(model.Tokenize("a", TokenizeFlags.Special).Length > model.Tokenize("a").Length, "a begin token");
+                Expect.Equal(model.Info.BeginToken, model.Tokenize("a", TokenizeFlags.Special)[0], "a begin token");
 
                 int end = model.Info.EndOfTurnToken;
                 string shown = model.Detokenize(new[] { end }, special: true);
-                Expect.Same(new[] { end }, model.Tokenize(shown, TokenizeFlags.Parse), "a control token's text, parsed");
+                Expect.Same(new[] { end }, model.Tokenize(shown, TokenizeFlags.Parse), "a control token, parsed");
                 Expect.True(model.Tokenize(shown).Length > 1, "not parsed");
                 Expect.Equal("", model.Detokenize(new[] { end }), "not shown");
                 Expect.Equal(shown, Encoding.UTF8.GetString(model.GetTokenBytes(end, special: true)), "its bytes");
@@ -149,7 +149,7 @@ namespace Bitnet.Tests
         public static void ZeroCharactersAreNotLost()
         {
             Expect.Throws<ArgumentException>(() => Model.Open(Files.Nano + "\0.txt"), "zero character");
-            Expect.Throws<ArgumentException>(() => Model.Open(Files.Nano, new ModelOptions { Device = "cpu\0" }), "zero");
+            Expect.Throws<ArgumentException>(() => Model.Open(Files.Nano, new ModelOptions { Device = "\0" }), "zero");
             using (Model model = Model.Open(Files.Nano))
             using (Context context = model.OpenContext())
             {
@@ -219,10 +219,11 @@ namespace Bitnet.Tests
             }
             var stop = new CancellationTokenSource();
             var options = new ModelOptions { Progress = new Told(done => stop.Cancel()) };
-            var cancelled = Expect.Throws<OperationCanceledException>(() => Model.Open(Files.Slow, options, stop.Token));
-            Expect.Equal(stop.Token, cancelled.CancellationToken);
+            Expect.Equal(stop.Token, Expect.Throws<OperationCanceledException>(
+                () => Model.Open(Files.Slow, options, stop.Token)).CancellationToken);
             Expect.Throws<OperationCanceledException>(() => Model.Open(Files.Nano, null, stop.Token));
-            Expect.Throws<OperationCanceledException>(() => Model.OpenAsync(Files.Nano, null, stop.Token).GetAwaiter().GetResult());
+            Expect.Throws<OperationCanceledException>(
+                () => Model.OpenAsync(Files.Nano, null, stop.Token).GetAwaiter().GetResult());
         }
 
         /// <summary>Progress told at once, on the thread that makes it.</summary>
@@ -251,14 +252,15 @@ namespace Bitnet.Tests
             Exception odd = new OddException();
             Action thrower = () => throw odd;
             var progress = new ModelOptions { Progress = new Told(done => thrower()) };
-            Expect.True(Expect.Throws<OddException>(() => Model.Open(Files.Slow, progress)) == odd, "the same exception");
+            Expect.Equal(odd, Expect.Throws<OddException>(() => Model.Open(Files.Slow, progress)));
 
             var logged = new List<string>();
             using (Model.Open(Files.Warned, new ModelOptions { Log = (level, text) => logged.Add(level + " " + text) }))
             {
                 Expect.True(logged.Any(line => line.StartsWith("Warning ") && line.Contains("martian")), "the log");
             }
-            Expect.Throws<OddException>(() => Model.Open(Files.Warned, new ModelOptions { Log = (level, text) => thrower() }));
+            var log = new ModelOptions { Log = (level, text) => thrower() };
+            Expect.Throws<OddException>(() => Model.Open(Files.Warned, log));
 
             ReadAt read = (offset, buffer) => thrower();
             Expect.Throws<OddException>(() => Model.Open(100, read));
@@ -276,8 +278,8 @@ namespace Bitnet.Tests
         [Test]
         public static void StrictRefusesWhatIsTolerated()
         {
-            Expect.Fails(Status.Unsupported, () => Model.Open(Files.Warned, new ModelOptions { Flags = ModelFlags.Strict }),
-                "martian");
+            var strict = new ModelOptions { Flags = ModelFlags.Strict };
+            Expect.Fails(Status.Unsupported, () => Model.Open(Files.Warned, strict), "martian");
         }
 
         [Test]
@@ -290,8 +292,9 @@ namespace Bitnet.Tests
             Expect.True(string.Concat(context.Generate(Ask("Hello"))).Length > 0, "a context outlives its model");
             var after = new Action[]
             {
-                () => model.Info.ToString(), () => model.MetadataKeys.ToString(), () => model.GetMetadata("general.name"),
-                () => model.Tensors.ToString(), () => model.Estimate(), () => model.Tokenize("a"),
+                () => model.Info.ToString(), () => model.MetadataKeys.ToString(),
+                () => model.GetMetadata("general.name"), () => model.Tensors.ToString(),
+                () => model.Estimate(), () => model.Tokenize("a"),
                 () => model.Detokenize(new[] { 1 }), () => model.GetTokenBytes(1), () => model.IsEnd(1),
                 () => model.TokenizeChat(new[] { Message.User("a") }), () => model.OpenContext(),
             };

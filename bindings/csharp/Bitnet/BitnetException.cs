@@ -2,8 +2,8 @@ using System;
 
 namespace Bitnet
 {
-    /// <summary>A call of the library failed. <see cref="Exception.Message"/> is its sentence, which names the place and
-    /// both sides; the objects involved stay usable.</summary>
+    /// <summary>A call of the library failed. <see cref="Exception.Message"/> is its sentence, which names the place
+    /// and both sides; the objects involved stay usable.</summary>
     public sealed class BitnetException : Exception
     {
         internal BitnetException(Status status, string sentence) : base(sentence)

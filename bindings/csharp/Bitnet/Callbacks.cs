@@ -6,12 +6,12 @@ using System.Threading;
 
 namespace Bitnet
 {
-    /// <summary>Fills all of <paramref name="buffer"/> from <paramref name="offset"/> bytes into a model file. Throw if it
-    /// cannot be read: the exception comes out of the call that opens.</summary>
+    /// <summary>Fills all of <paramref name="buffer"/> from <paramref name="offset"/> bytes into a model file. Throw
+    /// if it cannot be read: the exception comes out of the call that opens.</summary>
     public delegate void ReadAt(long offset, Span<byte> buffer);
 
-    /// <summary>Runs <c>task(0)</c> to <c>task(count - 1)</c>, in any order, side by side or not, and returns when all have
-    /// returned. What it leaves undone is done before the library goes on, also when it throws.</summary>
+    /// <summary>Runs <c>task(0)</c> to <c>task(count - 1)</c>, in any order, side by side or not, and returns when all
+    /// have returned. What it leaves undone is done before the library goes on, also when it throws.</summary>
     public delegate void Execute(Action<int> task, int count);
 
     /// <summary>What the library calls. The user pointer is a GCHandle. No exception crosses into C: it is kept for the

@@ -16,9 +16,9 @@ namespace Bitnet
         public int Batch { get; set; }
         /// <summary>1 to 1024; 0: as many as there are cores. Changes no bit.</summary>
         public int Threads { get; set; }
-        /// <summary>Your thread pool, called with count = threads; null: threads of the context's own. If it throws, the
-        /// call that decodes is stopped and throws that; what it had done by then is done. Kept until the context is
-        /// closed, so it should not hold the context.</summary>
+        /// <summary>Your thread pool, called with count = threads; null: threads of the context's own. If it throws,
+        /// the call that decodes is stopped and throws that; what it had done by then is done. Kept until the context
+        /// is closed, so it should not hold the context.</summary>
         public Execute Execute { get; set; }
     }
 
@@ -51,7 +51,8 @@ namespace Bitnet
 
     /// <summary>Where decoding happens: a cache of keys and values for some sequences, and some threads. One call at a
     /// time, on any thread; those that only read may run side by side. What comes at a wrong time is refused with
-    /// <see cref="InvalidOperationException"/>. Only <see cref="Cancel"/> and <see cref="Dispose"/> may come at any time.</summary>
+    /// <see cref="InvalidOperationException"/>. Only <see cref="Cancel"/> and <see cref="Dispose"/> may come at any
+    /// time.</summary>
     public sealed unsafe class Context : IDisposable
     {
         private readonly ContextHandle handle;
@@ -75,16 +76,16 @@ namespace Bitnet
             };
         }
 
-        /// <summary>Closes it; a call that is running ends first. Its generators can no longer be used. May be called more
-        /// than once.</summary>
+        /// <summary>Closes it; a call that is running ends first. Its generators can no longer be used. May be called
+        /// more than once.</summary>
         public void Dispose()
         {
             handle.Dispose();
         }
 
-        /// <summary>Stops the call that decodes in this context now: it throws <see cref="OperationCanceledException"/> soon,
-        /// nothing is added, and calling again goes on. Does nothing if no call decodes, or the context is closed. From any
-        /// thread, at any time.</summary>
+        /// <summary>Stops the call that decodes in this context now: it throws
+        /// <see cref="OperationCanceledException"/> soon, nothing is added, and calling again goes on. Does nothing if
+        /// no call decodes, or the context is closed. From any thread, at any time.</summary>
         public void Cancel()
         {
             handle.Cancel();
@@ -97,7 +98,7 @@ namespace Bitnet
         /// <exception cref="BitnetException"><see cref="Status.Argument"/>: an entry is wrong, the message names it;
         /// <see cref="Status.ContextFull"/>: there is no room for all of them.</exception>
         /// <exception cref="OperationCanceledException">It was stopped.</exception>
-        public void Decode(ReadOnlySpan<BatchEntry> entries, CancellationToken cancellation = default(CancellationToken))
+        public void Decode(ReadOnlySpan<BatchEntry> entries, CancellationToken cancellation = default)
         {
             var count = (ulong)entries.Length;
             fixed (BatchEntry* first = &MemoryMarshal.GetReference(entries))
@@ -107,15 +108,16 @@ namespace Bitnet
             }
         }
 
-        /// <summary>Picks the token that follows an entry of the last batch, as <see cref="Sampler.Sample"/> would from its
-        /// logits, mostly with less work. The entry must have wanted <see cref="Want.Sample"/> or <see cref="Want.Logits"/>.</summary>
+        /// <summary>Picks the token that follows an entry of the last batch, as <see cref="Sampler.Sample"/> would
+        /// from its logits, mostly with less work. The entry must have wanted <see cref="Want.Sample"/> or
+        /// <see cref="Want.Logits"/>.</summary>
         /// <param name="entry">Its index in the batch.</param>
         /// <param name="sampler">Picks; tell it with <see cref="Sampler.Accept"/> that its pick was taken.</param>
         /// <param name="count">Only tokens below this; 0: all that have a text.</param>
         /// <param name="cancellation">Stops it.</param>
         /// <exception cref="BitnetException"><see cref="Status.State"/>: the entry wanted neither.</exception>
         public int Sample(int entry, Sampler sampler, int count = 0,
-            CancellationToken cancellation = default(CancellationToken))
+            CancellationToken cancellation = default)
         {
             if (sampler == null) throw new ArgumentNullException(nameof(sampler));
             ulong index = Number.NotNegative(entry, nameof(entry)), first = Number.NotNegative(count, nameof(count));
@@ -132,7 +134,8 @@ namespace Bitnet
 
         /// <summary>A copy of the logits of an entry of the last batch that wanted them.</summary>
         /// <param name="entry">Its index in the batch.</param>
-        /// <exception cref="BitnetException"><see cref="Status.State"/>: it did not want logits, or there was no batch.</exception>
+        /// <exception cref="BitnetException"><see cref="Status.State"/>: it did not want logits, or there was no
+        /// batch.</exception>
         public float[] GetLogits(int entry)
         {
             using (var use = new ContextUse(handle, true)) return Logits(use.Pointer, entry).ToArray();
@@ -146,9 +149,9 @@ namespace Bitnet
             using (var use = new ContextUse(handle, true)) Logits(use.Pointer, entry).CopyTo(destination);
         }
 
-        /// <summary>The same without a copy. The memory is the context's: the view may be read until the next call that
-        /// decodes, of the context or one of its generators, and not after <see cref="Dispose"/> or when the context can be
-        /// collected (<see cref="GC.KeepAlive"/>).</summary>
+        /// <summary>The same without a copy. The memory is the context's: the view may be read until the next call
+        /// that decodes, of the context or one of its generators, and not after <see cref="Dispose"/> or when the
+        /// context can be collected (<see cref="GC.KeepAlive"/>).</summary>
         /// <param name="entry">Its index in the batch.</param>
         public ReadOnlySpan<float> ViewLogits(int entry)
         {
@@ -157,7 +160,8 @@ namespace Bitnet
 
         /// <summary>A copy of the final hidden state of an entry of the last batch that wanted its embedding.</summary>
         /// <param name="entry">Its index in the batch.</param>
-        /// <exception cref="BitnetException"><see cref="Status.State"/>: it did not want it, or there was no batch.</exception>
+        /// <exception cref="BitnetException"><see cref="Status.State"/>: it did not want it, or there was no
+        /// batch.</exception>
         public float[] GetEmbedding(int entry)
         {
             using (var use = new ContextUse(handle, true)) return Embedding(use.Pointer, entry).ToArray();
@@ -251,8 +255,9 @@ namespace Bitnet
         /// <summary>Replaces a sequence by a saved one, all or nothing.</summary>
         /// <param name="sequence">Which.</param>
         /// <param name="saved">What <see cref="SaveSequence"/> gave.</param>
-        /// <exception cref="BitnetException"><see cref="Status.Format"/>: it is damaged; <see cref="Status.Unsupported"/>: it
-        /// is of another model; <see cref="Status.ContextFull"/>: there is no room.</exception>
+        /// <exception cref="BitnetException"><see cref="Status.Format"/>: it is damaged;
+        /// <see cref="Status.Unsupported"/>: it is of another model; <see cref="Status.ContextFull"/>: there is no
+        /// room.</exception>
         public void LoadSequence(int sequence, ReadOnlySpan<byte> saved)
         {
             fixed (byte* data = &MemoryMarshal.GetReference(saved))
@@ -277,8 +282,8 @@ namespace Bitnet
             }
         }
 
-        /// <summary>A receipt of the work so far, as JSON made from counters: library version, model, instruction set, hash
-        /// of all tokens decoded, timings, memory.</summary>
+        /// <summary>A receipt of the work so far, as JSON made from counters: library version, model, instruction set,
+        /// hash of all tokens decoded, timings, memory.</summary>
         public string GetReceipt()
         {
             using (var use = new ContextUse(handle, true))
@@ -289,11 +294,12 @@ namespace Bitnet
             }
         }
 
-        /// <summary>Prepares a reply; nothing is decoded yet. A context may have several generators, on different sequences,
-        /// used in turn. Whatever <see cref="ViewLogits"/> gave before a generator's call is gone after it.</summary>
+        /// <summary>Prepares a reply; nothing is decoded yet. A context may have several generators, on different
+        /// sequences, used in turn. Whatever <see cref="ViewLogits"/> gave before a generator's call is gone after
+        /// it.</summary>
         /// <param name="options">What to reply to, and how; copied.</param>
-        /// <exception cref="BitnetException"><see cref="Status.ContextFull"/>: the prompt alone is longer than the context;
-        /// <see cref="Status.Unsupported"/>: messages, but no chat template is known.</exception>
+        /// <exception cref="BitnetException"><see cref="Status.ContextFull"/>: the prompt alone is longer than the
+        /// context; <see cref="Status.Unsupported"/>: messages, but no chat template is known.</exception>
         public Generator OpenGenerator(GenerateOptions options)
         {
             if (options == null) throw new ArgumentNullException(nameof(options));
@@ -319,9 +325,10 @@ namespace Bitnet
 
         /// <summary>A reply, piece by piece. Each enumeration opens a generator and closes it.</summary>
         /// <param name="options">What to reply to, and how.</param>
-        /// <param name="cancellation">Stops it: the enumeration throws <see cref="OperationCanceledException"/>.</param>
+        /// <param name="cancellation">Stops it: the enumeration throws
+        /// <see cref="OperationCanceledException"/>.</param>
         public IEnumerable<string> Generate(GenerateOptions options,
-            CancellationToken cancellation = default(CancellationToken))
+            CancellationToken cancellation = default)
         {
             if (options == null) throw new ArgumentNullException(nameof(options));
             return Pieces(options, cancellation);
@@ -339,7 +346,7 @@ namespace Bitnet
         /// <param name="options">What to reply to, and how.</param>
         /// <param name="cancellation">Stops it, as the token of <c>WithCancellation</c> does.</param>
         public IAsyncEnumerable<string> GenerateAsync(GenerateOptions options,
-            CancellationToken cancellation = default(CancellationToken))
+            CancellationToken cancellation = default)
         {
             if (options == null) throw new ArgumentNullException(nameof(options));
             return new AsyncPieces(this, options, cancellation);

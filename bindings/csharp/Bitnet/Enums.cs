@@ -2,8 +2,8 @@ using System;
 
 namespace Bitnet
 {
-    /// <summary>Why a call failed. Later versions of the library may give numbers that have no name here: treat those as
-    /// failures like any other.</summary>
+    /// <summary>Why a call failed. Later versions of the library may give numbers that have no name here: treat those
+    /// as failures like any other.</summary>
     public enum Status
     {
         /// <summary>Nothing failed.</summary>
@@ -24,7 +24,8 @@ namespace Bitnet
         Unsupported = bitnet_status.BITNET_E_UNSUPPORTED,
         /// <summary>The context has no room: truncate a sequence, or open a larger context.</summary>
         ContextFull = bitnet_status.BITNET_E_CONTEXT_FULL,
-        /// <summary>The call was stopped. This package throws <see cref="OperationCanceledException"/> instead.</summary>
+        /// <summary>The call was stopped. This package throws <see cref="OperationCanceledException"/>
+        /// instead.</summary>
         Cancelled = bitnet_status.BITNET_E_CANCELLED,
         /// <summary>A buffer is too small. This package sizes its buffers itself.</summary>
         Buffer = bitnet_status.BITNET_E_BUFFER,
@@ -57,8 +58,8 @@ namespace Bitnet
         Strict = Native.BITNET_MODEL_STRICT,
         /// <summary>Only what describes the model is read: quick and cheap, but no context can be opened.</summary>
         Describe = Native.BITNET_MODEL_DESCRIBE,
-        /// <summary>The file is read into memory instead of mapped. A mapped file that somebody truncates while it is in
-        /// use ends the process; a file in memory costs its size.</summary>
+        /// <summary>The file is read into memory instead of mapped. A mapped file that somebody truncates while it is
+        /// in use ends the process; a file in memory costs its size.</summary>
         Read = Native.BITNET_MODEL_READ,
     }
 
@@ -95,7 +96,8 @@ namespace Bitnet
         TwoBit = bitnet_weights.BITNET_WEIGHTS_2BIT,
         /// <summary>Packed anew, five weights a byte: less to read, more to compute.</summary>
         Base3 = bitnet_weights.BITNET_WEIGHTS_BASE3,
-        /// <summary>As they lie in the mapped file: opens at once, least memory, slower. Only I2_S (128) and TQ2_0.</summary>
+        /// <summary>As they lie in the mapped file: opens at once, least memory, slower. Only I2_S (128) and
+        /// TQ2_0.</summary>
         File = bitnet_weights.BITNET_WEIGHTS_FILE,
     }
 
@@ -128,7 +130,8 @@ namespace Bitnet
     {
         /// <summary>Nothing: the quickest.</summary>
         None = 0,
-        /// <summary><see cref="Context.GetLogits(int)"/> will be asked for it; serves <see cref="Context.Sample"/>, too.</summary>
+        /// <summary><see cref="Context.GetLogits(int)"/> will be asked for it; serves <see cref="Context.Sample"/>,
+        /// too.</summary>
         Logits = Native.BITNET_WANT_LOGITS,
         /// <summary><see cref="Context.GetEmbedding(int)"/> will be asked for it.</summary>
         Embedding = Native.BITNET_WANT_EMBEDDING,

@@ -25,8 +25,8 @@ namespace Bitnet
         public SamplerOptions Sampling { get; set; }
         /// <summary>Which sequence of the context; what it holds and the prompt share is not decoded again.</summary>
         public int Sequence { get; set; }
-        /// <summary>Where the text repeats, how many tokens are tried ahead, up to 63; 0: as many as pay; -1: none. Changes
-        /// speed, never a token.</summary>
+        /// <summary>Where the text repeats, how many tokens are tried ahead, up to 63; 0: as many as pay; -1: none.
+        /// Changes speed, never a token.</summary>
         public int Drafts { get; set; }
         /// <summary>End tokens do not end the reply (for measuring).</summary>
         public bool IgnoreEnd { get; set; }
@@ -68,8 +68,9 @@ namespace Bitnet
         }
     }
 
-    /// <summary>A reply being made: prompt or messages in, pieces of text out, pulled one by one. Its calls count as uses
-    /// of its context, and it ends with it: afterwards they throw <see cref="ObjectDisposedException"/>.</summary>
+    /// <summary>A reply being made: prompt or messages in, pieces of text out, pulled one by one. Its calls count as
+    /// uses of its context, and it ends with it: afterwards they throw
+    /// <see cref="ObjectDisposedException"/>.</summary>
     public sealed unsafe class Generator : IDisposable
     {
         private readonly GeneratorHandle handle;
@@ -82,8 +83,8 @@ namespace Bitnet
             this.handle = handle;
         }
 
-        /// <summary>Closes it. What it decoded stays in the context's sequence, so that the next turn of a chat is quick.
-        /// May be called more than once, and at any time.</summary>
+        /// <summary>Closes it. What it decoded stays in the context's sequence, so that the next turn of a chat is
+        /// quick. May be called more than once, and at any time.</summary>
         public void Dispose()
         {
             handle.Dispose();
@@ -93,8 +94,9 @@ namespace Bitnet
         /// <param name="cancellation">Stops it; call again to go on where it stopped.</param>
         /// <exception cref="BitnetException"><see cref="Status.ContextFull"/>: other sequences hold the room;
         /// <see cref="Status.Format"/>: the model's file is damaged.</exception>
-        /// <exception cref="OperationCanceledException">It was stopped by the token or <see cref="Context.Cancel"/>.</exception>
-        public bool Next(CancellationToken cancellation = default(CancellationToken))
+        /// <exception cref="OperationCanceledException">It was stopped by the token or
+        /// <see cref="Context.Cancel"/>.</exception>
+        public bool Next(CancellationToken cancellation = default)
         {
             using (var use = new Use(handle))
             {
@@ -122,7 +124,8 @@ namespace Bitnet
             pieceText = null;
         }
 
-        /// <summary>The piece that <see cref="Next"/> made: whole characters, never empty; "" when there is none.</summary>
+        /// <summary>The piece that <see cref="Next"/> made: whole characters, never empty; "" when there is
+        /// none.</summary>
         public string Piece
         {
             get
@@ -135,8 +138,9 @@ namespace Bitnet
             }
         }
 
-        /// <summary>The same as UTF-8 without a copy. The memory is the generator's: the view may be read until its next
-        /// call, and not after it or its context was disposed of or can be collected (<see cref="GC.KeepAlive"/>).</summary>
+        /// <summary>The same as UTF-8 without a copy. The memory is the generator's: the view may be read until its
+        /// next call, and not after it or its context was disposed of or can be collected
+        /// (<see cref="GC.KeepAlive"/>).</summary>
         public ReadOnlySpan<byte> PieceUtf8
         {
             get
@@ -177,7 +181,7 @@ namespace Bitnet
             this.cancellation = cancellation;
         }
 
-        public IAsyncEnumerator<string> GetAsyncEnumerator(CancellationToken also = default(CancellationToken))
+        public IAsyncEnumerator<string> GetAsyncEnumerator(CancellationToken also = default)
         {
             if (!also.CanBeCanceled) return new Enumerator(context.OpenGenerator(options), cancellation, null);
             if (!cancellation.CanBeCanceled) return new Enumerator(context.OpenGenerator(options), also, null);

@@ -57,7 +57,8 @@ namespace Bitnet
         }
     }
 
-    /// <summary>One call at a time, or several that only read; others are refused, never made to wait for a long one.</summary>
+    /// <summary>One call at a time, or several that only read; others are refused, never made to wait for a long
+    /// one.</summary>
     internal sealed class Gate
     {
         private const int Free = 0, Busy = -1, Briefly = -2; // a positive state counts calls that only read
@@ -119,7 +120,8 @@ namespace Bitnet
     {
         private GCHandle log, bytes;
 
-        /// <summary>log: the target of the log callback; bytes: pinned memory the model lies in. Both may be empty.</summary>
+        /// <summary>log: the target of the log callback; bytes: pinned memory the model lies in. Both may be
+        /// empty.</summary>
         internal ModelHandle(bitnet_model* model, GCHandle log, GCHandle bytes) : base(nameof(Model))
         {
             this.log = log;
@@ -139,7 +141,7 @@ namespace Bitnet
     internal sealed unsafe class ContextHandle : Handle
     {
         internal readonly Gate Gate = new Gate(
-            "the context is in use by another call: one at a time, or several that only read; use one context a thread");
+            "the context is in use by another call: one at a time, or several that only read");
 
         private readonly ModelHandle model;
         private readonly ConcurrentQueue<IntPtr> generatorsToClose = new ConcurrentQueue<IntPtr>();
@@ -163,8 +165,8 @@ namespace Bitnet
             return true;
         }
 
-        /// <summary>Closes a generator of this context, at once or, while a call is running, when that ends: the finalizer
-        /// does not choose its time.</summary>
+        /// <summary>Closes a generator of this context, at once or, while a call is running, when that ends: the
+        /// finalizer does not choose its time.</summary>
         internal void CloseGenerator(IntPtr generator)
         {
             generatorsToClose.Enqueue(generator);
@@ -186,8 +188,8 @@ namespace Bitnet
 
         internal delegate bitnet_status Call(bitnet_ctx* context, bitnet_error* why);
 
-        /// <summary>A call that decodes, alone in the context. OperationCanceledException if it was stopped by the token
-        /// or by <see cref="Cancel()"/> while it ran.</summary>
+        /// <summary>A call that decodes, alone in the context. OperationCanceledException if it was stopped by the
+        /// token or by <see cref="Cancel()"/> while it ran.</summary>
         internal bitnet_status Decode(Call call, CancellationToken cancellation)
         {
             cancellation.ThrowIfCancellationRequested();

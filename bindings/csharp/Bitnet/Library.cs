@@ -69,7 +69,8 @@ namespace Bitnet
             }
             catch (DllNotFoundException notFound)
             {
-                throw new DllNotFoundException($"{Native.Library} was not found, or cannot be loaded: {advice}", notFound);
+                string sentence = $"{Native.Library} was not found, or cannot be loaded: {advice}";
+                throw new DllNotFoundException(sentence, notFound);
             }
             if (abi != Native.BITNET_ABI_VERSION)
             {
@@ -93,7 +94,8 @@ namespace Bitnet
     /// <summary>What this machine can do.</summary>
     public static unsafe class Machine
     {
-        /// <summary>Names for <see cref="ModelOptions.InstructionSet"/> that this processor runs, the plainest first.</summary>
+        /// <summary>Names for <see cref="ModelOptions.InstructionSet"/> that this processor runs, the plainest
+        /// first.</summary>
         public static IReadOnlyList<string> InstructionSets
         {
             get
@@ -109,7 +111,8 @@ namespace Bitnet
         /// Experimental: may change until 1.0.</summary>
         /// <param name="threads">How many to measure with; 0: as many as there are cores.</param>
         /// <param name="instructionSet">One of <see cref="InstructionSets"/>; null: the best.</param>
-        /// <exception cref="BitnetException"><see cref="Status.Unsupported"/>: no such instruction set here.</exception>
+        /// <exception cref="BitnetException"><see cref="Status.Unsupported"/>: no such instruction set
+        /// here.</exception>
         public static MachineLimits Measure(int threads = 0, string instructionSet = null)
         {
             Library.Require();

@@ -54,7 +54,7 @@ namespace Bitnet
         /// <see cref="Status.Unsupported"/> or <see cref="Status.Device"/>.</exception>
         /// <exception cref="OperationCanceledException">It was cancelled.</exception>
         public static Model Open(string path, ModelOptions options = null,
-            CancellationToken cancellation = default(CancellationToken))
+            CancellationToken cancellation = default)
         {
             if (path == null) throw new ArgumentNullException(nameof(path));
             using (var arguments = new Arguments())
@@ -70,24 +70,25 @@ namespace Bitnet
         /// <param name="options">Null: all defaults. Its callbacks are called on that thread.</param>
         /// <param name="cancellation">Looked at whenever there is progress.</param>
         public static Task<Model> OpenAsync(string path, ModelOptions options = null,
-            CancellationToken cancellation = default(CancellationToken))
+            CancellationToken cancellation = default)
         {
             return Task.Run(() => Open(path, options, cancellation), cancellation);
         }
 
-        /// <summary>Opens a model from the bytes of its file, which are pinned, not copied, until the model and all that
-        /// was opened from it are closed. Do not change them before.</summary>
+        /// <summary>Opens a model from the bytes of its file, which are pinned, not copied, until the model and all
+        /// that was opened from it are closed. Do not change them before.</summary>
         /// <param name="bytes">The whole file.</param>
         /// <param name="options">Null: all defaults.</param>
         /// <param name="cancellation">Looked at whenever there is progress.</param>
         public static Model Open(byte[] bytes, ModelOptions options = null,
-            CancellationToken cancellation = default(CancellationToken))
+            CancellationToken cancellation = default)
         {
             if (bytes == null) throw new ArgumentNullException(nameof(bytes));
             GCHandle pinned = GCHandle.Alloc(bytes, GCHandleType.Pinned);
             var data = (void*)pinned.AddrOfPinnedObject();
-            return Open((o, model, why) => Native.bitnet_model_open_memory(data, (ulong)bytes.LongLength, o, model, why),
-                options, cancellation, pinned);
+            var size = (ulong)bytes.LongLength;
+            return Open((o, model, why) => Native.bitnet_model_open_memory(data, size, o, model, why), options,
+                cancellation, pinned);
         }
 
         /// <summary>The same from memory of yours, which must stay valid and unchanged until the model and all that was
@@ -97,19 +98,20 @@ namespace Bitnet
         /// <param name="options">Null: all defaults.</param>
         /// <param name="cancellation">Looked at whenever there is progress.</param>
         public static Model Open(IntPtr data, long bytes, ModelOptions options = null,
-            CancellationToken cancellation = default(CancellationToken))
+            CancellationToken cancellation = default)
         {
             ulong size = Number.NotNegative(bytes, nameof(bytes));
             return Open((o, model, why) => Native.bitnet_model_open_memory((void*)data, size, o, model, why),
                 options, cancellation, default(GCHandle));
         }
 
-        /// <summary>The same from a stream, which is read once, from where it stands to its end, and not kept.</summary>
+        /// <summary>The same from a stream, which is read once, from where it stands to its end, and not
+        /// kept.</summary>
         /// <param name="stream">Readable and seekable.</param>
         /// <param name="options">Null: all defaults.</param>
         /// <param name="cancellation">Looked at whenever there is progress, which begins after reading.</param>
         public static Model Open(Stream stream, ModelOptions options = null,
-            CancellationToken cancellation = default(CancellationToken))
+            CancellationToken cancellation = default)
         {
             var source = new StreamSource(stream);
             return Open(source.Length, source.ReadAt, options, cancellation);
@@ -121,7 +123,7 @@ namespace Bitnet
         /// <param name="options">Null: all defaults.</param>
         /// <param name="cancellation">Looked at whenever there is progress, which begins after reading.</param>
         public static Model Open(long bytes, ReadAt read, ModelOptions options = null,
-            CancellationToken cancellation = default(CancellationToken))
+            CancellationToken cancellation = default)
         {
             if (read == null) throw new ArgumentNullException(nameof(read));
             GCHandle reader = GCHandle.Alloc(read);
@@ -290,7 +292,8 @@ namespace Bitnet
             }
         }
 
-        /// <summary>Memory that a context would take, before it is opened. Works with <see cref="ModelFlags.Describe"/>.</summary>
+        /// <summary>Memory that a context would take, before it is opened. Works with
+        /// <see cref="ModelFlags.Describe"/>.</summary>
         /// <param name="options">Of the context; null: all defaults.</param>
         public Estimate Estimate(ContextOptions options = null)
         {
@@ -335,8 +338,8 @@ namespace Bitnet
             }
         }
 
-        /// <summary>Tokens to text; the inverse of <see cref="Tokenize(string, TokenizeFlags)"/>. Where the tokens end inside
-        /// a character, it becomes U+FFFD: show text as it comes with a <see cref="Generator"/>.</summary>
+        /// <summary>Tokens to text; the inverse of <see cref="Tokenize(string, TokenizeFlags)"/>. Where the tokens end
+        /// inside a character, it becomes U+FFFD: show text as it comes with a <see cref="Generator"/>.</summary>
         /// <param name="tokens">Any tokens of the vocabulary.</param>
         /// <param name="special">Control tokens are shown as their text, else left out.</param>
         public string Detokenize(ReadOnlySpan<int> tokens, bool special = false)
@@ -387,18 +390,21 @@ namespace Bitnet
             }
         }
 
-        /// <summary>Whether the token ends a reply (end of text, end of turn); false for numbers that are no tokens.</summary>
+        /// <summary>Whether the token ends a reply (end of text, end of turn); false for numbers that are no
+        /// tokens.</summary>
         /// <param name="token">Any number.</param>
         public bool IsEnd(int token)
         {
             using (var use = new Use(handle)) return Native.bitnet_token_is_end((bitnet_model*)use.Pointer, token) != 0;
         }
 
-        /// <summary>Messages as tokens by the model's chat template, up to where the assistant's reply begins.</summary>
+        /// <summary>Messages as tokens by the model's chat template, up to where the assistant's reply
+        /// begins.</summary>
         /// <param name="messages">At least one. Control tokens in them are taken as plain text.</param>
         /// <param name="template">"bitnet", "llama-3", "falcon3" or "chatml"; null: the model's own.</param>
-        /// <exception cref="BitnetException"><see cref="Status.Argument"/>: another template, another role, no messages;
-        /// <see cref="Status.Unsupported"/>: the model has no known template, or lacks its tokens.</exception>
+        /// <exception cref="BitnetException"><see cref="Status.Argument"/>: another template, another role, no
+        /// messages; <see cref="Status.Unsupported"/>: the model has no known template, or lacks its
+        /// tokens.</exception>
         public int[] TokenizeChat(IReadOnlyList<Message> messages, string template = null)
         {
             using (var use = new Use(handle))

@@ -517,7 +517,7 @@ namespace Bitnet
 
     internal static unsafe class Native
     {
-        /// <summary>The file by the name that programs load it by, which carries the ABI version.</summary>
+        /// <summary>The file by the name that carries the ABI version.</summary>
         internal const string Library = "libbitnet.so.0";
 
         internal const int BITNET_VERSION_MAJOR = 0;

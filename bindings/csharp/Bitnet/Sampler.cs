@@ -23,7 +23,8 @@ namespace Bitnet
         }
     }
 
-    /// <summary>How tokens are picked: bias, penalties, top-k, top-p, min-p, then a seeded draw. All zero: greedily.</summary>
+    /// <summary>How tokens are picked: bias, penalties, top-k, top-p, min-p, then a seeded draw. All zero:
+    /// greedily.</summary>
     public sealed unsafe class SamplerOptions
     {
         /// <summary>Above 0; 0: greedy, the largest logit, ties to the lowest token.</summary>
@@ -51,7 +52,10 @@ namespace Bitnet
         {
             int biased = Bias?.Count ?? 0;
             var bias = (bitnet_logit_bias*)arguments.Block((long)biased * sizeof(bitnet_logit_bias));
-            for (int i = 0; i < biased; ++i) bias[i] = new bitnet_logit_bias { token = Bias[i].Token, bias = Bias[i].Bias };
+            for (int i = 0; i < biased; ++i)
+            {
+                bias[i] = new bitnet_logit_bias { token = Bias[i].Token, bias = Bias[i].Bias };
+            }
             var native = (bitnet_sampler_options*)arguments.Block(sizeof(bitnet_sampler_options));
             *native = new bitnet_sampler_options
             {
@@ -80,8 +84,8 @@ namespace Bitnet
 
         /// <summary>Opens a sampler.</summary>
         /// <param name="options">Copied; null: greedy.</param>
-        /// <exception cref="BitnetException"><see cref="Status.Argument"/>: an option is out of its range, or a token is biased
-        /// twice; the message says which.</exception>
+        /// <exception cref="BitnetException"><see cref="Status.Argument"/>: an option is out of its range, or a token
+        /// is biased twice; the message says which.</exception>
         public Sampler(SamplerOptions options = null)
         {
             Library.Require();
@@ -103,8 +107,8 @@ namespace Bitnet
 
         /// <summary>Picks a token. The same call again picks the same; <see cref="Accept"/> moves on.</summary>
         /// <param name="logits">One for each token, not changed.</param>
-        /// <exception cref="BitnetException"><see cref="Status.Argument"/>: a logit is no number, all are negative infinity, or
-        /// a biased token is not among them.</exception>
+        /// <exception cref="BitnetException"><see cref="Status.Argument"/>: a logit is no number, all are negative
+        /// infinity, or a biased token is not among them.</exception>
         public int Sample(ReadOnlySpan<float> logits)
         {
             fixed (float* first = &MemoryMarshal.GetReference(logits))
@@ -119,8 +123,8 @@ namespace Bitnet
             }
         }
 
-        /// <summary>Tells the sampler that this token was taken: it counts for the penalties, and the next pick is a new
-        /// draw.</summary>
+        /// <summary>Tells the sampler that this token was taken: it counts for the penalties, and the next pick is a
+        /// new draw.</summary>
         /// <param name="token">The token taken.</param>
         public void Accept(int token)
         {

@@ -43,7 +43,8 @@ namespace Bitnet
             return (void*)block;
         }
 
-        /// <summary>Terminated; null stays null. A zero character would end it early for the library, so it is refused.</summary>
+        /// <summary>Terminated; null stays null. A zero character would end it early for the library, so it is
+        /// refused.</summary>
         internal byte* Text(string text, string name)
         {
             if (text == null) return null;
@@ -118,9 +119,10 @@ namespace Bitnet
             ulong size = 0;
             bitnet_status status = fill(null, 0, &size, &why);
             if (status != bitnet_status.BITNET_E_BUFFER) Why.Check(status, &why);
-            if (size > 0x7fffffc7) // the longest array there is
+            const int longest = 0x7fffffc7; // array there is
+            if (size > longest)
             {
-                throw new BitnetException(Status.Memory, "the result has " + size + " elements, an array at most 2147483591");
+                throw new BitnetException(Status.Memory, $"the result has {size} elements, an array at most {longest}");
             }
             return (int)size;
         }

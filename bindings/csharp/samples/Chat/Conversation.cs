@@ -38,7 +38,8 @@ namespace Chat
             Reset();
         }
 
-        /// <summary>Prints the reply piece by piece; false when it was stopped. A question that fails counts as not asked.</summary>
+        /// <summary>Prints the reply piece by piece; false when it was stopped. A question that fails counts as not
+        /// asked.</summary>
         internal bool Answer(string question, CancellationToken stop)
         {
             MakeRoom(question);
@@ -109,8 +110,8 @@ namespace Chat
             return model.TokenizeChat(Messages(question)).Length;
         }
 
-        /// <summary>Drops the oldest turns until the prompt leaves a quarter of the context to the reply, or less if the
-        /// reply is limited to less.</summary>
+        /// <summary>Drops the oldest turns until the prompt leaves a quarter of the context to the reply, or less if
+        /// the reply is limited to less.</summary>
         private void MakeRoom(string question)
         {
             long positions = Math.Min(context.GetStats().Positions, model.Info.ContextLength);
@@ -123,7 +124,8 @@ namespace Chat
                 ++dropped;
             }
             if (dropped == 0) return;
-            Terminal.Note($"chat: the context is full: dropped the oldest {(dropped == 1 ? "turn" : dropped + " turns")}\n");
+            string what = dropped == 1 ? "turn" : dropped + " turns";
+            Terminal.Note($"chat: the context is full: dropped the oldest {what}\n");
         }
     }
 }

@@ -25,7 +25,8 @@ namespace Chat
                 Terminal.Note($"chat: {wrong.Message}\n");
                 return 2;
             }
-            catch (Exception failure) when (failure is BitnetException || failure is DllNotFoundException || failure is IOException)
+            catch (Exception failure)
+                when (failure is BitnetException || failure is DllNotFoundException || failure is IOException)
             {
                 Terminal.Note($"chat: {failure.Message}\n");
                 return 1;
@@ -62,7 +63,8 @@ namespace Chat
                 Threads = options.Threads,
                 Log = (level, text) =>
                 {
-                    if (level <= LogLevel.Warning) Terminal.Note($"chat: {level.ToString().ToLowerInvariant()}: {text}\n");
+                    string word = level.ToString().ToLowerInvariant();
+                    if (level <= LogLevel.Warning) Terminal.Note($"chat: {word}: {text}\n");
                 },
             };
             if (options.Model != null) return Model.Open(options.Model, how);
@@ -86,7 +88,8 @@ namespace Chat
             return 0;
         }
 
-        /// <summary>Answers each line. A question that fails does not end the chat, but shows in the exit status.</summary>
+        /// <summary>Answers each line. A question that fails does not end the chat, but shows in the exit
+        /// status.</summary>
         private static int AnswerLines(Conversation conversation)
         {
             int status = 0;

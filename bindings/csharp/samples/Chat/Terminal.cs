@@ -6,7 +6,8 @@ using System.Threading;
 
 namespace Chat
 {
-    /// <summary>Standard input and output as the bytes they are: UTF-8, "\n", nothing added, nothing held back.</summary>
+    /// <summary>Standard input and output as the bytes they are: UTF-8, "\n", nothing added, nothing held
+    /// back.</summary>
     internal static class Terminal
     {
         private static readonly Stream Input = Console.OpenStandardInput();
