@@ -42,7 +42,8 @@ namespace Bitnet.Tests
         {
             Stays(80, () =>
             {
-                using (Model model = Model.Open(Bytes, new ModelOptions { Threads = 1, Log = (level, text) => { } }))
+                var options = new ModelOptions { Threads = 1, Log = (level, text) => { } };
+                using (Model model = Model.Open((byte[])Bytes.Clone(), options)) // bytes that only the model holds
                 using (Context context = model.OpenContext(new ContextOptions { Positions = 256, Threads = 1 }))
                 using (var sampler = new Sampler(new SamplerOptions { Bias = new[] { new LogitBias(1, 1) } }))
                 {
@@ -62,7 +63,7 @@ namespace Bitnet.Tests
             {
                 var options = new GenerateOptions { Prompt = new string('a', 10000), Stop = new[] { "b" } };
                 var refused = new ContextOptions { Threads = -1, Execute = (task, count) => { } };
-                Stays(200, () =>
+                Stays(80, () =>
                 {
                     Expect.Fails(Status.Format, () => Model.Open(half));
                     Expect.Fails(Status.ContextFull, () => context.OpenGenerator(options));
@@ -144,7 +145,7 @@ namespace Bitnet.Tests
                     {
                         Expect.True(text.Contains("martian"), text);
                     }
-                    using (Model model = Model.Open((byte[])Bytes.Clone())) // only the model holds these bytes
+                    using (Model model = Model.Open((byte[])Bytes.Clone()))
                     {
                         Collect();
                         Expect.True(ModelTests.Reply(model).Contains("Paris"), "the reply");
