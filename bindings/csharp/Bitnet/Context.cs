@@ -76,8 +76,8 @@ namespace Bitnet
             };
         }
 
-        /// <summary>Closes it; a call that is running ends first. Its generators can no longer be used. May be called
-        /// more than once.</summary>
+        /// <summary>Closes it, or lets the call close it that is running, when that ends. Its generators can no longer
+        /// be used. May be called more than once.</summary>
         public void Dispose()
         {
             handle.Dispose();
@@ -116,8 +116,7 @@ namespace Bitnet
         /// <param name="count">Only tokens below this; 0: all that have a text.</param>
         /// <param name="cancellation">Stops it.</param>
         /// <exception cref="BitnetException"><see cref="Status.State"/>: the entry wanted neither.</exception>
-        public int Sample(int entry, Sampler sampler, int count = 0,
-            CancellationToken cancellation = default)
+        public int Sample(int entry, Sampler sampler, int count = 0, CancellationToken cancellation = default)
         {
             if (sampler == null) throw new ArgumentNullException(nameof(sampler));
             ulong index = Number.NotNegative(entry, nameof(entry)), first = Number.NotNegative(count, nameof(count));
@@ -327,8 +326,7 @@ namespace Bitnet
         /// <param name="options">What to reply to, and how.</param>
         /// <param name="cancellation">Stops it: the enumeration throws
         /// <see cref="OperationCanceledException"/>.</param>
-        public IEnumerable<string> Generate(GenerateOptions options,
-            CancellationToken cancellation = default)
+        public IEnumerable<string> Generate(GenerateOptions options, CancellationToken cancellation = default)
         {
             if (options == null) throw new ArgumentNullException(nameof(options));
             return Pieces(options, cancellation);
