@@ -87,7 +87,8 @@ def tool(name, version):
 
 def raw():
     bindgen, rustfmt = tool("bindgen", BINDGEN), tool("rustfmt", RUSTFMT)
-    command = [bindgen, str(ROOT / "include" / "bitnet.h"), *OPTIONS]
+    style = str(ROOT / "bindings" / "rust" / "rustfmt.toml")
+    command = [bindgen, str(ROOT / "include" / "bitnet.h"), *OPTIONS, "--rustfmt-configuration-file", style]
     run = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "RUSTFMT": rustfmt})
     if run.returncode != 0:
         raise ValueError(f"bindgen failed: {run.stderr}")

@@ -94,9 +94,8 @@ pub type bitnet_log_fn = ::std::option::Option<
         text: *const ::std::os::raw::c_char,
     ),
 >;
-pub type bitnet_progress_fn = ::std::option::Option<
-    unsafe extern "C" fn(user: *mut ::std::os::raw::c_void, done: f64) -> ::std::os::raw::c_int,
->;
+pub type bitnet_progress_fn =
+    ::std::option::Option<unsafe extern "C" fn(user: *mut ::std::os::raw::c_void, done: f64) -> ::std::os::raw::c_int>;
 #[repr(C)]
 pub struct bitnet_model {
     _unused: [u8; 0],
@@ -280,10 +279,7 @@ extern "C" {
     pub fn bitnet_model_metadata_count(model: *const bitnet_model) -> u64;
 }
 extern "C" {
-    pub fn bitnet_model_metadata_key(
-        model: *const bitnet_model,
-        index: u64,
-    ) -> *const ::std::os::raw::c_char;
+    pub fn bitnet_model_metadata_key(model: *const bitnet_model, index: u64) -> *const ::std::os::raw::c_char;
 }
 extern "C" {
     pub fn bitnet_model_metadata_text(
@@ -397,9 +393,7 @@ pub struct bitnet_ctx {
 pub type bitnet_execute_fn = ::std::option::Option<
     unsafe extern "C" fn(
         user: *mut ::std::os::raw::c_void,
-        task: ::std::option::Option<
-            unsafe extern "C" fn(argument: *mut ::std::os::raw::c_void, index: i32),
-        >,
+        task: ::std::option::Option<unsafe extern "C" fn(argument: *mut ::std::os::raw::c_void, index: i32)>,
         argument: *mut ::std::os::raw::c_void,
         count: i32,
     ),
@@ -467,20 +461,10 @@ extern "C" {
     pub fn bitnet_ctx_sequence_length(ctx: *const bitnet_ctx, sequence: i32) -> u64;
 }
 extern "C" {
-    pub fn bitnet_ctx_sequence_match(
-        ctx: *const bitnet_ctx,
-        sequence: i32,
-        tokens: *const i32,
-        count: u64,
-    ) -> u64;
+    pub fn bitnet_ctx_sequence_match(ctx: *const bitnet_ctx, sequence: i32, tokens: *const i32, count: u64) -> u64;
 }
 extern "C" {
-    pub fn bitnet_ctx_sequence_fork(
-        ctx: *mut bitnet_ctx,
-        from: i32,
-        to: i32,
-        why: *mut bitnet_error,
-    ) -> bitnet_status;
+    pub fn bitnet_ctx_sequence_fork(ctx: *mut bitnet_ctx, from: i32, to: i32, why: *mut bitnet_error) -> bitnet_status;
 }
 extern "C" {
     pub fn bitnet_ctx_sequence_truncate(
@@ -620,11 +604,7 @@ extern "C" {
     ) -> bitnet_status;
 }
 extern "C" {
-    pub fn bitnet_sampler_accept(
-        sampler: *mut bitnet_sampler,
-        token: i32,
-        why: *mut bitnet_error,
-    ) -> bitnet_status;
+    pub fn bitnet_sampler_accept(sampler: *mut bitnet_sampler, token: i32, why: *mut bitnet_error) -> bitnet_status;
 }
 extern "C" {
     pub fn bitnet_sampler_reset(sampler: *mut bitnet_sampler);
@@ -749,8 +729,5 @@ extern "C" {
     pub fn bitnet_machine_limits_init(limits: *mut bitnet_machine_limits);
 }
 extern "C" {
-    pub fn bitnet_machine_measure(
-        limits: *mut bitnet_machine_limits,
-        why: *mut bitnet_error,
-    ) -> bitnet_status;
+    pub fn bitnet_machine_measure(limits: *mut bitnet_machine_limits, why: *mut bitnet_error) -> bitnet_status;
 }

@@ -1,5 +1,6 @@
 //! Closures that C calls. A panic must not unwind into C: it is caught, kept for its thread, and resumed when the C
 //! call that led to it has returned.
+#![allow(clippy::declare_interior_mutable_const)] // clippy 1.63 sees one in thread_local!
 use std::any::Any;
 use std::cell::RefCell;
 use std::ffi::CStr;

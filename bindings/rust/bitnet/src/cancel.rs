@@ -46,11 +46,8 @@ impl fmt::Debug for CancelHandle {
 
 impl CancelHandle {
     pub(crate) fn new(context: *mut sys::bitnet_ctx) -> Self {
-        let target = Target {
-            context: AtomicPtr::new(context),
-            calls: AtomicUsize::new(0),
-            asked: AtomicBool::new(false),
-        };
+        let target =
+            Target { context: AtomicPtr::new(context), calls: AtomicUsize::new(0), asked: AtomicBool::new(false) };
         Self { target: Arc::new(target) }
     }
 

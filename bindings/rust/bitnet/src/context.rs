@@ -4,8 +4,8 @@ use std::ptr;
 
 use bitnet_sys as sys;
 
-use crate::cancel::CancelHandle;
 use crate::callback::Pinned;
+use crate::cancel::CancelHandle;
 use crate::error::{call, Result};
 use crate::execute::{execute, Execute, Tasks};
 use crate::generate::{Generate, Generator, Replies};

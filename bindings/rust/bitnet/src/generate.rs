@@ -166,9 +166,7 @@ impl<'a> Generate<'a> {
             Prompt::Messages(_) => {
                 (options.messages, options.message_count) = (raw_messages.as_ptr(), raw_messages.len() as u64)
             }
-            Prompt::Tokens(tokens) => {
-                (options.tokens, options.token_count) = (tokens.as_ptr(), tokens.len() as u64)
-            }
+            Prompt::Tokens(tokens) => (options.tokens, options.token_count) = (tokens.as_ptr(), tokens.len() as u64),
         }
         // Before the call: a request that comes while it runs is meant for the new reply.
         context.discard_cancel();

@@ -64,3 +64,8 @@ pub use model::{
 };
 pub use sampler::{Sampler, Sampling};
 pub use text::{Detokenize, Message, Tokenize};
+
+/// The README's examples are tested as these are.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -538,10 +538,11 @@ impl<'a> ModelOptions<'a> {
     pub fn open_memory(self, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Model> {
         // Nothing but the Arc has it from here on, so what as_ref() gives stays where it is.
         let bytes: Arc<dyn AsRef<[u8]> + Send + Sync> = Arc::new(bytes);
-        let data: *const [u8] = (*bytes).as_ref();
+        let whole = (*bytes).as_ref();
+        let (data, length) = (whole.as_ptr(), whole.len() as u64);
         // SAFETY: the bytes live in `bytes`, which goes when the model is closed.
         self.open_with(Some(bytes), |options, model, why| unsafe {
-            sys::bitnet_model_open_memory(data.cast(), (*data).len() as u64, options, model, why)
+            sys::bitnet_model_open_memory(data.cast(), length, options, model, why)
         })
     }
 
@@ -626,12 +627,7 @@ fn read_at_for<R: Read + Seek>(_: &Source<R>) -> ReadAt {
 }
 
 /// A `read_at`; `user` is a `Source<R>`.
-unsafe extern "C" fn read_at<R: Read + Seek>(
-    user: *mut c_void,
-    offset: u64,
-    buffer: *mut c_void,
-    bytes: u64,
-) -> c_int {
+unsafe extern "C" fn read_at<R: Read + Seek>(user: *mut c_void, offset: u64, buffer: *mut c_void, bytes: u64) -> c_int {
     const FAILED: c_int = 1;
     callback::guarded(FAILED, || {
         // SAFETY: lent to C for the opening call, which calls on its own thread only. The buffer is filled before it
