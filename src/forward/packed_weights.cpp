@@ -310,11 +310,10 @@ void flush_caches(const ModelDescription& model, const Ops& ops, uint64_t bytes,
 
 // A model that stays in the cache is computed there, whatever memory could do: no trial. Nor of a
 // damaged one: packing all of it will say what is wrong.
-Packing Weights::faster_packing(ThreadPool& pool) const {
+Packing Weights::faster_packing(uint64_t trial_from, ThreadPool& pool) const {
   const uint64_t cache = last_level_cache();
-  if (tile_bytes(model, Packing::kTwoBit) < std::max(cache / 2, kTrialBytes)) {
-    return Packing::kTwoBit;
-  }
+  if (trial_from == 0) trial_from = std::max(cache / 2, kTrialBytes);
+  if (tile_bytes(model, Packing::kTwoBit) < trial_from) return Packing::kTwoBit;
   Trial two_bit(model, ops, Packing::kTwoBit, pool), base3(model, ops, Packing::kBase3, pool);
   if (!two_bit.pack().ok() || !base3.pack().ok()) return Packing::kTwoBit;
   double best_two_bit = 1e9, best_base3 = 1e9;
@@ -444,7 +443,7 @@ Result<Ptr<const Weights>> Weights::prepare(const ModelDescription& model, const
   } else {
     Packing packing = options.weights == BITNET_WEIGHTS_BASE3 ? Packing::kBase3 : Packing::kTwoBit;
     if (options.weights == BITNET_WEIGHTS_AUTO) {
-      packing = weights->faster_packing(*pool);
+      packing = weights->faster_packing(options.trial_from, *pool);
     }
     BITNET_TRY(weights->pack(packing, *pool, options.progress.part(0, 0.7)));
   }

@@ -37,6 +37,9 @@ class Weights {
     bitnet_head head = BITNET_HEAD_AUTO;
     int threads = 1;
     Progress progress;  // called on the preparing thread only
+    // With BITNET_WEIGHTS_AUTO, bytes of weights from which on packings are tried; 0: as many as
+    // the caches cannot hold. For tests of the trial.
+    uint64_t trial_from = 0;
   };
   // The description must outlive the weights. Fails with BITNET_E_FORMAT on codes that are not
   // trits, BITNET_E_UNSUPPORTED where BITNET_WEIGHTS_FILE does not fit the file,
@@ -70,7 +73,7 @@ class Weights {
  private:
   Status take_from_file(ThreadPool& pool);
   Status pack(Packing packing, ThreadPool& pool, const Progress& progress);
-  Packing faster_packing(ThreadPool& pool) const;
+  Packing faster_packing(uint64_t trial_from, ThreadPool& pool) const;
 
   bitnet_weights kind_ = BITNET_WEIGHTS_2BIT;
   Buffer tiles_;

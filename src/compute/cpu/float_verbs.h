@@ -586,7 +586,8 @@ inline void last_value_columns(float* value, const PageWeights<N>& weights, cons
 template <int N>
 inline void value_page(float* value, const PageWeights<N>& weights, const uint16_t* v,
                        const uint16_t* next, int64_t head_dim, int64_t positions) noexcept {
-  constexpr int kColumns = kAttendSums / N < 1 ? 1 : kAttendSums / N;
+  constexpr int kFit = kAttendSums / N;
+  constexpr int kColumns = kFit < 1 ? 1 : kFit > 8 ? 8 : kFit;  // 8 are a head of 128
   int64_t i = 0;
   for (; i + 16 * kColumns <= head_dim; i += 16 * kColumns) {
     value_columns<N, kColumns>(value, weights, v, next, head_dim, positions, i);
