@@ -3,6 +3,7 @@
 //! `BITNET_STATIC=1` links the archive instead of the shared library. `PKG_CONFIG` names another pkg-config,
 //! which is how to cross-compile.
 use std::env;
+use std::path::Path;
 use std::process::Command;
 
 fn main() {
@@ -36,13 +37,12 @@ fn main() {
 const NEEDED_BY_ARCHIVE: [&str; 4] = ["stdc++", "cjson", "utf8proc", "m"];
 
 fn link_in(directory: &str, shared: bool) -> Result<(), String> {
-    let has_library = std::fs::read_dir(directory)
-        .map_err(|error| format!("BITNET_LIB_DIR is {directory}: {error}"))?
-        .flatten()
-        .any(|entry| is_library(&entry.file_name().to_string_lossy(), shared));
-    if !has_library {
-        let expected = if shared { "libbitnet.so, libbitnet.dylib or bitnet.lib" } else { "libbitnet.a" };
-        return Err(format!("BITNET_LIB_DIR is {directory}: there is no {expected}"));
+    let names: &[&str] = match shared {
+        true => &["libbitnet.so", "libbitnet.dylib", "bitnet.lib", "libbitnet.dll.a"],
+        false => &["libbitnet.a", "bitnet.lib"],
+    };
+    if !names.iter().any(|name| Path::new(directory).join(name).exists()) {
+        return Err(format!("BITNET_LIB_DIR is {directory}: it has none of {}", names.join(", ")));
     }
     println!("cargo:rustc-link-search=native={directory}");
     link(shared);
@@ -50,14 +50,6 @@ fn link_in(directory: &str, shared: bool) -> Result<(), String> {
         NEEDED_BY_ARCHIVE.iter().for_each(|name| println!("cargo:rustc-link-lib={name}"));
     }
     Ok(())
-}
-
-fn is_library(name: &str, shared: bool) -> bool {
-    if shared {
-        name.starts_with("libbitnet.so") || ["libbitnet.dylib", "bitnet.lib", "libbitnet.dll.a"].contains(&name)
-    } else {
-        ["libbitnet.a", "bitnet.lib"].contains(&name)
-    }
 }
 
 fn link(shared: bool) {

@@ -54,11 +54,10 @@ fn main() -> ExitCode {
     let options = match Options::parse(std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned())) {
         Ok(Some(options)) => options,
         Ok(None) => {
-            print!("{USAGE}");
-            return ExitCode::SUCCESS;
+            return show(USAGE).map_or(NOBODY_READS.into(), |()| ExitCode::SUCCESS);
         }
         Err(sentence) => {
-            eprintln!("chat: {sentence}; see chat --help");
+            note(&format!("chat: {sentence}; see chat --help\n"));
             return WRONG_USAGE.into();
         }
     };
@@ -66,7 +65,7 @@ fn main() -> ExitCode {
         Ok(status) => status.into(),
         Err(error) if is_broken_pipe(&*error) => NOBODY_READS.into(),
         Err(error) => {
-            eprintln!("chat: {error}");
+            note(&format!("chat: {error}\n"));
             FAILED.into()
         }
     }
@@ -90,8 +89,8 @@ fn run(options: &Options) -> Result<u8> {
 
 fn open_model(options: &Options) -> bitnet::Result<Model> {
     let how = ModelOptions::new().threads(options.threads).log(|level, text| match level {
-        LogLevel::ERROR => eprintln!("chat: error: {text}"),
-        LogLevel::WARNING => eprintln!("chat: warning: {text}"),
+        LogLevel::ERROR => note(&format!("chat: error: {text}\n")),
+        LogLevel::WARNING => note(&format!("chat: warning: {text}\n")),
         _ => {}
     });
     match &options.model {
@@ -134,7 +133,7 @@ impl Chat<'_> {
     fn answer_lines(&mut self) -> Result<u8> {
         let at_terminal = terminal::is(terminal::INPUT);
         if at_terminal {
-            eprintln!("{}. /help lists the commands.", self.context.model().info()?.name.escape_debug());
+            note(&format!("{}. /help lists the commands.\n", self.context.model().info()?.name.escape_debug()));
         }
         let mut status = 0;
         while let Some(line) = read_line()? {
@@ -142,7 +141,7 @@ impl Chat<'_> {
             match name {
                 _ if line.trim_matches([' ', '\t'].as_slice()).is_empty() => {}
                 "/exit" => return Ok(status),
-                "/help" => eprint!("{HELP}"),
+                "/help" => note(HELP),
                 "/reset" => self.turns.clear(),
                 "/system" => {
                     self.system = rest.to_string();
@@ -150,7 +149,7 @@ impl Chat<'_> {
                 }
                 _ => match self.answer(&line) {
                     Err(error) if error.is::<bitnet::Error>() => {
-                        eprintln!("chat: {error}");
+                        note(&format!("chat: {error}\n"));
                         status = FAILED;
                     }
                     answered => {
@@ -176,7 +175,7 @@ impl Chat<'_> {
         let whole = whole?;
         let info = generator.info()?;
         if info.end_reason == EndReason::CONTEXT {
-            eprintln!("chat: the context is full: the reply ends early");
+            note("chat: the context is full: the reply ends early\n");
         }
         if terminal::is(terminal::ERROR) {
             note_speed(&info);
@@ -206,8 +205,8 @@ impl Chat<'_> {
         }
         match before - self.turns.len() {
             0 => {}
-            1 => eprintln!("chat: the context is full: dropped the oldest turn"),
-            dropped => eprintln!("chat: the context is full: dropped the oldest {dropped} turns"),
+            1 => note("chat: the context is full: dropped the oldest turn\n"),
+            dropped => note(&format!("chat: the context is full: dropped the oldest {dropped} turns\n")),
         }
         Ok(())
     }
@@ -231,12 +230,12 @@ fn print_reply(generator: &mut Generator<'_>, reply: &mut String) -> Result<bool
 fn note_speed(info: &bitnet::GenerateInfo<'_>) {
     let speed = |tokens: u64, seconds: f64| if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 };
     let (count, computed) = (info.tokens.len(), info.prompt_tokens - info.reused_tokens);
-    eprintln!(
-        "[{count} tokens, {:.1} tokens/s; prompt {} tokens, {computed} of them computed, {:.1} tokens/s]",
+    note(&format!(
+        "[{count} tokens, {:.1} tokens/s; prompt {} tokens, {computed} of them computed, {:.1} tokens/s]\n",
         speed(count as u64, info.decode_seconds),
         info.prompt_tokens,
         speed(computed, info.prompt_seconds)
-    );
+    ));
 }
 
 /// The next line of standard input without its end; `None` at the end of input.
@@ -261,6 +260,11 @@ fn show(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+/// On standard error, where nothing can be done about a failure.
+fn note(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {

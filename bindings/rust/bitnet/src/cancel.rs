@@ -75,6 +75,13 @@ impl CancelHandle {
         self.target.asked.store(false, SeqCst);
     }
 
+    /// Makes a request that the library may have forgotten again.
+    pub(crate) fn renew(&self) {
+        if self.target.asked.load(SeqCst) {
+            self.cancel();
+        }
+    }
+
     /// Whether a call that the library cancelled was meant to be.
     pub(crate) fn take(&self) -> bool {
         self.target.asked.swap(false, SeqCst)

@@ -32,7 +32,6 @@ flags! {
 /// One token to decode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-#[allow(clippy::exhaustive_structs)]
 pub struct BatchEntry {
     /// Below the model's `vocab_size`.
     pub token: i32,
@@ -450,6 +449,11 @@ impl Context {
     /// that begins something new. Opening a generator does it by itself.
     pub fn discard_cancel(&mut self) {
         self.cancel.discard();
+    }
+
+    /// Tells the library again what was asked and not taken back.
+    pub(crate) fn renew_cancel(&self) {
+        self.cancel.renew();
     }
 
     /// Prepares a reply; nothing is decoded yet. The prompt is copied; what the sequence holds and the prompt share is

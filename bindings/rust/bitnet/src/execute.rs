@@ -6,6 +6,14 @@ use crate::callback;
 
 /// Work that a closure given to [`ContextOptions::execute`](crate::ContextOptions::execute) spreads over threads of
 /// its own: as many tasks as the context has threads, each run once, in any order, side by side or not.
+///
+/// They are gone when the closure returns, so they can be lent to threads that end before, and to no others:
+///
+/// ```compile_fail
+/// bitnet::ContextOptions::new().execute(|tasks| {
+///     std::thread::spawn(move || tasks.run_next());
+/// });
+/// ```
 #[derive(Debug)]
 pub struct Tasks {
     task: unsafe extern "C" fn(*mut c_void, i32),

@@ -125,17 +125,17 @@ impl<'a> Generate<'a> {
     }
 
     /// Tokens that end a reply do not (for measuring).
-    pub fn ignore_end(self) -> Self {
-        self.flag(sys::BITNET_GENERATE_IGNORE_END)
+    pub fn ignore_end(self, on: bool) -> Self {
+        self.flag(sys::BITNET_GENERATE_IGNORE_END, on)
     }
 
     /// Control tokens are shown as their text.
-    pub fn show_special(self) -> Self {
-        self.flag(sys::BITNET_GENERATE_SPECIAL)
+    pub fn show_special(self, on: bool) -> Self {
+        self.flag(sys::BITNET_GENERATE_SPECIAL, on)
     }
 
-    fn flag(mut self, flag: u32) -> Self {
-        self.flags |= flag;
+    fn flag(mut self, flag: u32, on: bool) -> Self {
+        self.flags = if on { self.flags | flag } else { self.flags & !flag };
         self
     }
 
@@ -168,13 +168,16 @@ impl<'a> Generate<'a> {
             }
             Prompt::Tokens(tokens) => (options.tokens, options.token_count) = (tokens.as_ptr(), tokens.len() as u64),
         }
-        // Before the call: a request that comes while it runs is meant for the new reply.
+        // The library forgets all requests up to the call's end; one that came after its beginning is meant for the new
+        // reply.
         context.discard_cancel();
         // SAFETY: an open context; options and what they point to are copied.
-        Handle::open(
+        let generator = Handle::open(
             |generator, why| unsafe { sys::bitnet_generate_open(context.raw(), &options, generator, why) },
             sys::bitnet_generate_close,
-        )
+        );
+        context.renew_cancel();
+        generator
     }
 }
 

@@ -11,7 +11,6 @@ use crate::numbers::c_int;
 
 /// A version of the library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(clippy::exhaustive_structs)]
 pub struct Version {
     /// Breaking changes, from 1.0 on.
     pub major: u32,

@@ -122,11 +122,6 @@ impl Model {
         ModelOptions::new().open(path)
     }
 
-    /// Options to be set before opening.
-    pub fn options<'a>() -> ModelOptions<'a> {
-        ModelOptions::new()
-    }
-
     pub(crate) fn raw(&self) -> *const sys::bitnet_model {
         self.opened.handle.get()
     }
@@ -177,7 +172,7 @@ impl Model {
     ///
     /// ```
     /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../samples/models/bitnet-nano.gguf");
-    /// # let model = bitnet::Model::options().describe(true).open(path)?;
+    /// # let model = bitnet::ModelOptions::new().describe(true).open(path)?;
     /// for entry in model.metadata() {
     ///     println!("{} = {}", entry.key(), entry.text(8)?);
     /// }
@@ -499,6 +494,13 @@ impl<'a> ModelOptions<'a> {
     /// logs; kept until the model is gone. By default the library is silent.
     ///
     /// If it panics, the call that logged is finished, and panics then.
+    ///
+    /// The model may be used on any thread, so what the closure holds must be fit for that:
+    ///
+    /// ```compile_fail,E0277
+    /// let lines = std::rc::Rc::new(std::cell::Cell::new(0));
+    /// let options = bitnet::ModelOptions::new().log(move |_, _| lines.set(lines.get() + 1));
+    /// ```
     pub fn log(mut self, log: impl Fn(LogLevel, &str) + Send + Sync + 'static) -> Self {
         self.log = Some(Box::new(log));
         self

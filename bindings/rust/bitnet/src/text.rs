@@ -34,7 +34,6 @@ flags! {
 
 /// One message of a conversation. Control tokens in its content are taken as plain text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs)]
 pub struct Message<'a> {
     /// "system", "user" or "assistant".
     pub role: &'a str,

