@@ -54,6 +54,8 @@ own_tests() {
   else
     skip "there is no clippy for $(rustc --version) (Debian: rust-clippy)"
   fi
+  # Formatted by the rustfmt that formats what is generated; others may differ.
+  case $(cargo fmt --version 2>/dev/null) in *' 1.5.1'*) cargo fmt --check ;; esac
   RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --offline --quiet
 }
 

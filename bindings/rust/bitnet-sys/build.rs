@@ -34,7 +34,7 @@ fn main() {
 }
 
 /// What the archive needs beside the C library. pkg-config knows it better; this is for `BITNET_LIB_DIR`.
-const NEEDED_BY_ARCHIVE: [&str; 4] = ["stdc++", "cjson", "utf8proc", "m"];
+const NEEDED_BY_ARCHIVE: [&str; 6] = ["cjson", "utf8proc", "stdc++", "m", "pthread", "dl"];
 
 fn link_in(directory: &str, shared: bool) -> Result<(), String> {
     let names: &[&str] = match shared {
@@ -89,7 +89,9 @@ fn obey(flag: &str, shared: bool) {
         link(shared);
     } else if let Some(name) = flag.strip_prefix("-l") {
         println!("cargo:rustc-link-lib={name}");
+    } else if flag == "-pthread" {
+        println!("cargo:rustc-link-lib=pthread");
     } else {
-        println!("cargo:rustc-link-arg={flag}");
+        println!("cargo:warning=pkg-config gave {flag} for libbitnet, which bitnet-sys does not understand");
     }
 }

@@ -9,7 +9,7 @@ use crate::callback;
 ///
 /// They are gone when the closure returns, so they can be lent to threads that end before, and to no others:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0521
 /// bitnet::ContextOptions::new().execute(|tasks| {
 ///     std::thread::spawn(move || tasks.run_next());
 /// });
