@@ -12,7 +12,7 @@ if [ "${1:-}" = tests ]; then
   packages="$packages libgtest-dev libbenchmark-dev python3 python3-numpy clang"
   emulated='qemu-user g++-aarch64-linux-gnu
     libcjson-dev:arm64 libutf8proc-dev:arm64 libgtest-dev:arm64 libstdc++6:arm64'
-  outside='abigail-tools cmake mandoc valgrind python3-clang bindgen rustfmt rustc cargo rust-clippy
+  outside='abigail-tools cmake mandoc man-db valgrind python3-clang bindgen rustfmt rustc cargo rust-clippy
     golang-go mono-mcs mono-runtime'
 fi
 

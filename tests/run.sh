@@ -1,6 +1,6 @@
 #!/bin/sh
 # All tests, from a fresh Debian 12 on: installs what is missing, then
-#   build/        gcc, release: all tests
+#   build/        gcc, release, shared library and archive: all tests
 #   build-asan/   gcc, address and undefined-behaviour sanitizers: all tests
 #   build-clang/  clang: compiles without a warning
 # The last line says "N passed, N failed, N skipped"; the exit status is 0 only if none failed and
@@ -86,7 +86,8 @@ run() {
 }
 
 say 'release build (gcc)'
-if CC=gcc CXX=g++ build build -Dbuildtype=release -Dtests=true -Dsamples=true; then
+if CC=gcc CXX=g++ build build -Dbuildtype=release -Dwerror=true -Ddefault_library=both -Dtests=true \
+  -Dsamples=true; then
   run 'release' build
 else
   note 'release build' 0 1 0
@@ -96,7 +97,7 @@ say 'sanitizer build (gcc, address and undefined)'
 export ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=1
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 if CC=gcc CXX=g++ build build-asan -Ddebug=true -Doptimization=1 -Db_sanitize=address,undefined \
-  -Db_lundef=false -Dtests=true -Dsamples=true; then
+  -Db_lundef=false -Dwerror=true -Dtests=true -Dsamples=true; then
   run 'sanitizers' build-asan --timeout-multiplier 4
 else
   note 'sanitizer build' 0 1 0
@@ -106,7 +107,7 @@ say 'clang build'
 if ! command -v clang++ >/dev/null 2>&1; then
   echo 'clang build: skipped, there is no clang++'
   note 'clang build' 0 0 1
-elif CC=clang CXX=clang++ build build-clang -Dbuildtype=plain -Dtests=true -Dsamples=true; then
+elif CC=clang CXX=clang++ build build-clang -Dbuildtype=plain -Dwerror=true -Dtests=true -Dsamples=true; then
   note 'clang build' 1 0 0
 else
   note 'clang build' 0 1 0

@@ -34,7 +34,7 @@ done
 # What the environment says to the native build is not meant for this one.
 unset CC CXX CFLAGS CXXFLAGS CPPFLAGS LDFLAGS
 if [ ! -f "$build/build.ninja" ]; then
-  meson setup "$build" "$root" --cross-file "$root/tests/arm/aarch64.ini" >"$work/log" 2>&1 || {
+  meson setup "$build" "$root" -Dwerror=true --cross-file "$root/tests/arm/aarch64.ini" >"$work/log" 2>&1 || {
     cat "$work/log"
     exit 1
   }
