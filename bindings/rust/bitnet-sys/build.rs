@@ -1,0 +1,97 @@
+//! Tells the linker where libbitnet is: in `BITNET_LIB_DIR`, or where pkg-config says.
+//!
+//! `BITNET_STATIC=1` links the archive instead of the shared library. `PKG_CONFIG` names another pkg-config,
+//! which is how to cross-compile.
+use std::env;
+use std::path::Path;
+use std::process::Command;
+
+fn main() {
+    for name in [
+        "BITNET_LIB_DIR",
+        "BITNET_STATIC",
+        "PKG_CONFIG",
+        "PKG_CONFIG_PATH",
+        "PKG_CONFIG_LIBDIR",
+        "PKG_CONFIG_SYSROOT_DIR",
+    ] {
+        println!("cargo:rerun-if-env-changed={name}");
+    }
+    println!("cargo:rerun-if-changed=build.rs");
+    // docs.rs has no libbitnet, and documentation needs none.
+    if env::var_os("DOCS_RS").is_some() {
+        return;
+    }
+    let shared = env::var("BITNET_STATIC").map_or(true, |value| value.is_empty() || value == "0");
+    let result = match env::var("BITNET_LIB_DIR") {
+        Ok(directory) => link_in(&directory, shared),
+        Err(_) => link_by_pkg_config(shared),
+    };
+    if let Err(sentence) = result {
+        eprintln!("bitnet-sys: {sentence}");
+        std::process::exit(1);
+    }
+}
+
+/// What the archive needs beside the C library. pkg-config knows it better; this is for `BITNET_LIB_DIR`.
+const NEEDED_BY_ARCHIVE: [&str; 6] = ["cjson", "utf8proc", "stdc++", "m", "pthread", "dl"];
+
+fn link_in(directory: &str, shared: bool) -> Result<(), String> {
+    let names: &[&str] = match shared {
+        true => &["libbitnet.so", "libbitnet.dylib", "bitnet.lib", "libbitnet.dll.a"],
+        false => &["libbitnet.a", "bitnet.lib"],
+    };
+    if !names.iter().any(|name| Path::new(directory).join(name).exists()) {
+        return Err(format!("BITNET_LIB_DIR is {directory}: it has none of {}", names.join(", ")));
+    }
+    println!("cargo:rustc-link-search=native={directory}");
+    link(shared);
+    if !shared {
+        NEEDED_BY_ARCHIVE.iter().for_each(|name| println!("cargo:rustc-link-lib={name}"));
+    }
+    Ok(())
+}
+
+fn link(shared: bool) {
+    println!("cargo:rustc-link-lib={}=bitnet", if shared { "dylib" } else { "static" });
+}
+
+fn link_by_pkg_config(shared: bool) -> Result<(), String> {
+    let version = env!("CARGO_PKG_VERSION");
+    let wanted = format!("bitnet >= {version}");
+    let mut arguments = vec!["--libs", "--print-errors"];
+    if !shared {
+        arguments.push("--static");
+    }
+    arguments.push(&wanted);
+    let program = env::var("PKG_CONFIG").unwrap_or_else(|_| "pkg-config".into());
+    let advice = "Install libbitnet and its development files, let PKG_CONFIG_PATH name the folder of its bitnet.pc, \
+                  or set BITNET_LIB_DIR to the folder of the library";
+    let output = Command::new(&program)
+        .args(&arguments)
+        .output()
+        .map_err(|error| format!("{program} cannot be run: {error}. {advice}"))?;
+    if !output.status.success() {
+        let reason = String::from_utf8_lossy(&output.stderr).trim().replace('\n', " ");
+        return Err(format!("{program} finds no libbitnet {version} or newer: {reason}. {advice}"));
+    }
+    for flag in String::from_utf8_lossy(&output.stdout).split_whitespace() {
+        obey(flag, shared);
+    }
+    Ok(())
+}
+
+/// One flag that pkg-config gave.
+fn obey(flag: &str, shared: bool) {
+    if let Some(directory) = flag.strip_prefix("-L") {
+        println!("cargo:rustc-link-search=native={directory}");
+    } else if flag == "-lbitnet" {
+        link(shared);
+    } else if let Some(name) = flag.strip_prefix("-l") {
+        println!("cargo:rustc-link-lib={name}");
+    } else if flag == "-pthread" {
+        println!("cargo:rustc-link-lib=pthread");
+    } else {
+        println!("cargo:warning=pkg-config gave {flag} for libbitnet, which bitnet-sys does not understand");
+    }
+}
