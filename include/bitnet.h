@@ -42,9 +42,10 @@
  *              handle and lives as long as it does, if nothing shorter is stated. Closing NULL does nothing.
  *              Strings and arrays you pass are read during the call and not kept, unless stated.
  *   Structs    begin with `size`, the caller's sizeof, and only ever grow at the end. Initialize them with their
- *              ..._INIT macro or ..._init function (the same bytes), then set what you need. A zero field always
- *              means the documented default. Structs without `size` (bitnet_message, bitnet_batch_entry,
- *              bitnet_logit_bias) are elements of arrays and will never change.
+ *              ..._INIT macro or ..._init function (the same bytes), then set what you need; from other languages,
+ *              set `size` and the rest to zero. A zero field always means the documented default. Structs without
+ *              `size` (bitnet_message, bitnet_batch_entry, bitnet_logit_bias) are elements of arrays and will never
+ *              change.
  *   Buffers    Query-then-fill: with `capacity` too small (0 and a NULL buffer are fine), the call stores the size
  *              needed and returns BITNET_E_BUFFER; nothing is written to the buffer. Sizes are 64-bit, in bytes
  *              for text and in elements for tokens. Text is UTF-8, not terminated unless stated; paths are UTF-8
@@ -147,7 +148,10 @@ typedef struct bitnet_error {
 } bitnet_error;
 #define BITNET_ERROR_INIT {sizeof(bitnet_error), 0, {0}}
 /* Makes *why empty again. Since 0.1. */
-BITNET_API void bitnet_error_init(bitnet_error *why);
+static inline void bitnet_error_init(bitnet_error *why) {
+  const bitnet_error initial = BITNET_ERROR_INIT;
+  if (why) *why = initial;
+}
 
 /* ---- Callbacks ---------------------------------------------------------------------------------------------- */
 
@@ -239,7 +243,10 @@ typedef struct bitnet_model_options {
   int32_t head;            /* a bitnet_head; since 0.2 */
 } bitnet_model_options;
 #define BITNET_MODEL_OPTIONS_INIT {sizeof(bitnet_model_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-BITNET_API void bitnet_model_options_init(bitnet_model_options *options);
+static inline void bitnet_model_options_init(bitnet_model_options *options) {
+  const bitnet_model_options initial = BITNET_MODEL_OPTIONS_INIT;
+  if (options) *options = initial;
+}
 
 /* Opens a model file and prepares it for this machine.
  *   path     a GGUF file (version 2 or 3). Types read: I2_S, TQ1_0, TQ2_0, and for embeddings, heads and
@@ -278,7 +285,10 @@ typedef struct bitnet_source {
   void *user;
 } bitnet_source;
 #define BITNET_SOURCE_INIT {sizeof(bitnet_source), 0, 0, 0, 0}
-BITNET_API void bitnet_source_init(bitnet_source *source);
+static inline void bitnet_source_init(bitnet_source *source) {
+  const bitnet_source initial = BITNET_SOURCE_INIT;
+  if (source) *source = initial;
+}
 
 /* The same from a callback: the file is read once, into memory of the library, before the call returns. Neither
  * source nor user is kept. BITNET_E_IO when read_at fails. Since 0.1. */
@@ -322,7 +332,10 @@ typedef struct bitnet_model_info {
 } bitnet_model_info;
 #define BITNET_MODEL_INFO_INIT \
   {sizeof(bitnet_model_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-BITNET_API void bitnet_model_info_init(bitnet_model_info *info);
+static inline void bitnet_model_info_init(bitnet_model_info *info) {
+  const bitnet_model_info initial = BITNET_MODEL_INFO_INIT;
+  if (info) *info = initial;
+}
 /* Fills *info up to info->size. Since 0.1. */
 BITNET_API bitnet_status bitnet_model_get_info(const bitnet_model *model, bitnet_model_info *info,
                                                bitnet_error *why);
@@ -350,7 +363,10 @@ typedef struct bitnet_tensor_info {
   uint64_t bytes;
 } bitnet_tensor_info;
 #define BITNET_TENSOR_INFO_INIT {sizeof(bitnet_tensor_info), 0, 0, 0, {0, 0, 0, 0}, 0, 0}
-BITNET_API void bitnet_tensor_info_init(bitnet_tensor_info *info);
+static inline void bitnet_tensor_info_init(bitnet_tensor_info *info) {
+  const bitnet_tensor_info initial = BITNET_TENSOR_INFO_INIT;
+  if (info) *info = initial;
+}
 BITNET_API uint64_t bitnet_model_tensor_count(const bitnet_model *model);
 /* BITNET_E_NOT_FOUND: index is not below the count. Since 0.1. */
 BITNET_API bitnet_status bitnet_model_tensor(const bitnet_model *model, uint64_t index,
@@ -436,7 +452,10 @@ typedef struct bitnet_ctx_options {
   void *execute_user;        /*   which spin briefly between calls and then sleep */
 } bitnet_ctx_options;
 #define BITNET_CTX_OPTIONS_INIT {sizeof(bitnet_ctx_options), 0, 0, 0, 0, 0, 0, 0}
-BITNET_API void bitnet_ctx_options_init(bitnet_ctx_options *options);
+static inline void bitnet_ctx_options_init(bitnet_ctx_options *options) {
+  const bitnet_ctx_options initial = BITNET_CTX_OPTIONS_INIT;
+  if (options) *options = initial;
+}
 
 /* Opens a context. Its memory is allocated here, with room for the logits of one entry; a batch in which more entries
  * want logits or samples than in any before makes room for them. Nothing is allocated per token. The model may be closed before the context.
@@ -530,7 +549,10 @@ typedef struct bitnet_ctx_stats {
   double screened_bound;     /* the largest error bound met, in standard deviations of the logits it bounds */
 } bitnet_ctx_stats;
 #define BITNET_CTX_STATS_INIT {sizeof(bitnet_ctx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-BITNET_API void bitnet_ctx_stats_init(bitnet_ctx_stats *stats);
+static inline void bitnet_ctx_stats_init(bitnet_ctx_stats *stats) {
+  const bitnet_ctx_stats initial = BITNET_CTX_STATS_INIT;
+  if (stats) *stats = initial;
+}
 /* What the context has done since it was opened. Since 0.1. */
 BITNET_API bitnet_status bitnet_ctx_get_stats(const bitnet_ctx *ctx, bitnet_ctx_stats *stats,
                                               bitnet_error *why);
@@ -553,7 +575,10 @@ typedef struct bitnet_estimate {
                             into memory); the system may keep more of a mapped file while it has room */
 } bitnet_estimate;
 #define BITNET_ESTIMATE_INIT {sizeof(bitnet_estimate), 0, 0, 0, 0, 0, 0}
-BITNET_API void bitnet_estimate_init(bitnet_estimate *estimate);
+static inline void bitnet_estimate_init(bitnet_estimate *estimate) {
+  const bitnet_estimate initial = BITNET_ESTIMATE_INIT;
+  if (estimate) *estimate = initial;
+}
 /* Memory that a context with these options (NULL: defaults) of this model takes. The model may have been opened with
  * BITNET_MODEL_DESCRIBE, so this works before loading anything. Since 0.1. */
 BITNET_API bitnet_status bitnet_model_estimate(const bitnet_model *model,
@@ -586,7 +611,10 @@ typedef struct bitnet_sampler_options {
   const bitnet_logit_bias *bias; /* [bias_count], copied */
 } bitnet_sampler_options;
 #define BITNET_SAMPLER_OPTIONS_INIT {sizeof(bitnet_sampler_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-BITNET_API void bitnet_sampler_options_init(bitnet_sampler_options *options);
+static inline void bitnet_sampler_options_init(bitnet_sampler_options *options) {
+  const bitnet_sampler_options initial = BITNET_SAMPLER_OPTIONS_INIT;
+  if (options) *options = initial;
+}
 
 /* Opens a sampler; NULL options pick greedily.
  *
@@ -664,7 +692,10 @@ typedef struct bitnet_generate_options {
 } bitnet_generate_options;
 #define BITNET_GENERATE_OPTIONS_INIT \
   {sizeof(bitnet_generate_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-BITNET_API void bitnet_generate_options_init(bitnet_generate_options *options);
+static inline void bitnet_generate_options_init(bitnet_generate_options *options) {
+  const bitnet_generate_options initial = BITNET_GENERATE_OPTIONS_INIT;
+  if (options) *options = initial;
+}
 
 enum {
   BITNET_GENERATE_IGNORE_END = 1u << 0, /* end tokens do not end the reply (for measuring) */
@@ -714,7 +745,10 @@ typedef struct bitnet_generate_info {
   uint64_t accepted_tokens; /* of these, what the reply then had; since 0.2 */
 } bitnet_generate_info;
 #define BITNET_GENERATE_INFO_INIT {sizeof(bitnet_generate_info), 0, 0, 0, 0, 0, 0, 0, 0, 0}
-BITNET_API void bitnet_generate_info_init(bitnet_generate_info *info);
+static inline void bitnet_generate_info_init(bitnet_generate_info *info) {
+  const bitnet_generate_info initial = BITNET_GENERATE_INFO_INIT;
+  if (info) *info = initial;
+}
 BITNET_API bitnet_status bitnet_generate_get_info(const bitnet_generator *generator,
                                                   bitnet_generate_info *info, bitnet_error *why);
 
@@ -737,7 +771,10 @@ typedef struct bitnet_machine_limits {
   double int8_gmac_per_s;   /* receives: int8 multiply-adds from registers, 10^9 per second */
 } bitnet_machine_limits;
 #define BITNET_MACHINE_LIMITS_INIT {sizeof(bitnet_machine_limits), 0, 0, 0, 0}
-BITNET_API void bitnet_machine_limits_init(bitnet_machine_limits *limits);
+static inline void bitnet_machine_limits_init(bitnet_machine_limits *limits) {
+  const bitnet_machine_limits initial = BITNET_MACHINE_LIMITS_INIT;
+  if (limits) *limits = initial;
+}
 /* Takes a few seconds and 512 MB. BITNET_E_UNSUPPORTED: no such instruction set here. Since 0.1. */
 BITNET_API bitnet_status bitnet_machine_measure(bitnet_machine_limits *limits, bitnet_error *why);
 

@@ -200,6 +200,8 @@ def add(header, cursor, comments):
         if re.match(r"BITNET_(VERSION_|ABI_VERSION)", cursor.spelling):
             header.macros[cursor.spelling] = int(tokens[1])
     elif kind == cindex.CursorKind.FUNCTION_DECL:
+        if cursor.storage_class == cindex.StorageClass.STATIC:
+            return  # inline in C: other languages set `size` and zeros themselves
         header.functions.append(Function(cursor.spelling, comments.of(cursor), type_of(cursor.result_type),
                                          parameters_of(cursor)))
     elif kind == cindex.CursorKind.ENUM_DECL:

@@ -1,4 +1,4 @@
-// Versions, status names, error objects, init functions.
+// Versions, status names, error objects.
 #include "api/handles.h"
 #include "tokens/utf8.h"
 
@@ -92,25 +92,5 @@ const char* bitnet_status_name(bitnet_status status) {
   }
   return "unknown status";
 }
-
-#define BITNET_DEFINE_INIT(type, macro) \
-  void type##_init(type* object) {      \
-    if (!object) return;                \
-    static const type initial = macro;  \
-    *object = initial;                  \
-  }
-
-BITNET_DEFINE_INIT(bitnet_error, BITNET_ERROR_INIT)
-BITNET_DEFINE_INIT(bitnet_model_options, BITNET_MODEL_OPTIONS_INIT)
-BITNET_DEFINE_INIT(bitnet_source, BITNET_SOURCE_INIT)
-BITNET_DEFINE_INIT(bitnet_model_info, BITNET_MODEL_INFO_INIT)
-BITNET_DEFINE_INIT(bitnet_tensor_info, BITNET_TENSOR_INFO_INIT)
-BITNET_DEFINE_INIT(bitnet_ctx_options, BITNET_CTX_OPTIONS_INIT)
-BITNET_DEFINE_INIT(bitnet_ctx_stats, BITNET_CTX_STATS_INIT)
-BITNET_DEFINE_INIT(bitnet_estimate, BITNET_ESTIMATE_INIT)
-BITNET_DEFINE_INIT(bitnet_sampler_options, BITNET_SAMPLER_OPTIONS_INIT)
-BITNET_DEFINE_INIT(bitnet_generate_options, BITNET_GENERATE_OPTIONS_INIT)
-BITNET_DEFINE_INIT(bitnet_generate_info, BITNET_GENERATE_INFO_INIT)
-BITNET_DEFINE_INIT(bitnet_machine_limits, BITNET_MACHINE_LIMITS_INIT)
 
 }  // extern "C"

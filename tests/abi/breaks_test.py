@@ -68,16 +68,17 @@ class Copy:
         self.edit(LOG, r"^## 0\.2\.0 ", f"## 0.3.0 (unreleased) - ABI version {abi}\n\n{entry}\n## 0.2.0 ")
 
     def next_abi(self, entry):
-        """What whoever breaks something does: a new ABI version, all calls in its first node."""
+        """What whoever breaks something does: a new ABI version, the header's calls in its first node."""
         self.next_minor(entry, abi=1)
         self.header(r"(#define BITNET_ABI_VERSION) \d+", r"\1 1")
-        names = [line.split("@")[0] for line in (self.root / EXPORTS).read_text().split()]
+        names = sorted(stub.functions((self.root / HEADER).read_text(encoding="utf-8")))
         (self.root / EXPORTS).write_text("".join(f"{name}@@BITNET_1\n" for name in names))
         (self.root / MAP).write_text(stub.node_map(f"{name}@@BITNET_1" for name in names))
 
     def library(self):
-        path, soname = self.root / "libbitnet.so", self.soname or check.Project(self.root).today.soname
-        stub.build(self.root / HEADER, self.root / MAP, path, soname, self.extra, self.debug)
+        path, today = self.root / "libbitnet.so", check.Project(self.root).today
+        stub.build(today.header, self.root / MAP, path, self.soname or today.soname, self.extra, self.debug,
+                   today.frozen.values())
         return path
 
     def release(self):

@@ -31,6 +31,7 @@ class Version:
         self.abi = number_of(text, "ABI_VERSION")
         self.text = text_of(self.number)
         self.functions = stub.functions(text)
+        self.frozen = {}  # calls that only older headers declare: {name: declaration}
         self.sized = stub.structs_with_size(text)
         self.exports = exports.read_text(encoding="utf-8").split()
         self.soname = f"libbitnet.so.{self.abi}"
@@ -58,6 +59,15 @@ class Project:
                 raise SystemExit(f"tests/abi/{path.parent.name}/{path.name} is missing")
         self.baselines = sorted((Version(path / "bitnet.h", path / "exports") for path in folders),
                                 key=lambda version: version.number)
+        self._find_frozen()
+
+    def _find_frozen(self):
+        """A call stays exported when the header makes an inline function of it."""
+        declared = {}
+        for version in [*self.baselines, self.today]:
+            if version.abi == self.today.abi:
+                version.frozen = {name: call for name, call in declared.items() if name not in version.functions}
+                declared.update(stub.declarations(version.header.read_text(encoding="utf-8")))
 
     def changelog(self):
         return Changelog(self.changelog_path.read_text(encoding="utf-8"))

@@ -1,8 +1,10 @@
 """A library with the calls of a header and nothing behind them: built in a moment, with debug information, so that a
 header can be held against a baseline, and a program linked to a library that is no longer built.
 """
+import pathlib
 import re
 import subprocess
+import tempfile
 
 
 def code(header):
@@ -39,15 +41,26 @@ def node_map(symbols):
     return script
 
 
-def build(header_path, script_path, library, soname, extra="", debug="-g"):
-    """Compiles the calls of a header to `library`, exported as the version script says. `extra` is more C++."""
+def build(header_path, script_path, library, soname, extra="", debug="-g", frozen=()):
+    """Compiles the calls of a header to `library`, exported as the version script says. `extra` is more C++; `frozen`
+    are declarations that the header no longer has, compiled without it."""
     with open(header_path, encoding="utf-8") as file:
         header = file.read()
-    source = ["#include <bitnet.h>"]
-    for _, declaration in declarations(header):
-        body = "{}" if declaration.startswith("void bitnet_") else "{ return {}; }"
-        source.append(f'extern "C" {declaration} {body}')
-    subprocess.run(
-        ["c++", "-std=c++17", "-x", "c++", "-", debug, "-w", "-fPIC", "-shared", "-fvisibility=hidden",
-         f"-I{header_path.parent}", f"-Wl,--version-script={script_path}", f"-Wl,-soname,{soname}", "-o", str(library)],
-        input="\n".join(source + [extra]), text=True, check=True)
+    calls = [f'extern "C" {declaration} {body_of(declaration)}' for _, declaration in declarations(header)]
+    sources = {"calls.cpp": ["#include <bitnet.h>", *calls, extra]}
+    if frozen:
+        names = sorted(set(re.findall(r"\bbitnet_\w+(?= \*)", " ".join(frozen))))
+        offered = '__attribute__((visibility("default")))'
+        sources["frozen.cpp"] = [f"struct {name};" for name in names] + [
+            f'extern "C" {offered} {declaration} {body_of(declaration)}' for declaration in frozen]
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = [pathlib.Path(scratch) / name for name in sources]
+        for path, lines in zip(paths, sources.values()):
+            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        subprocess.run(
+            ["c++", "-std=c++17", debug, "-w", "-fPIC", "-shared", "-fvisibility=hidden", f"-I{header_path.parent}",
+             f"-Wl,--version-script={script_path}", f"-Wl,-soname,{soname}", *paths, "-o", str(library)], check=True)
+
+
+def body_of(declaration):
+    return "{}" if declaration.startswith("void bitnet_") else "{ return {}; }"
