@@ -42,8 +42,9 @@
 // its generators' included, run one after the other: those that take a context.Context give up waiting when that is
 // done. Different handles are independent.
 //
-// Close may be called at any time and more than once. It cancels what runs in the handle, waits until it has ended,
-// and frees the handle; a Context closes its generators first, a Model lives on inside until its contexts are closed.
+// Close may be called at any time and more than once. It cancels what decodes in the handle, waits until what runs has
+// ended, and frees the handle; a Context closes its generators first, a Model lives on inside until its contexts are
+// closed.
 // A handle that is forgotten is closed by a finalizer some time after it becomes unreachable: a net, no plan, since the
 // garbage collector does not see how much memory hangs on it.
 //
