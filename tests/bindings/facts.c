@@ -254,30 +254,18 @@ int main(void) {
   SAME(&bitnet_status_name, const char * (*)(bitnet_status));
   printf("function bitnet_status_name %s %s\n",
          CLASS(const char *), ENUM_CLASS(bitnet_status));
-  SAME(&bitnet_error_init, void (*)(bitnet_error *));
-  printf("function bitnet_error_init %s %s\n",
-         "void", CLASS(bitnet_error *));
-  SAME(&bitnet_model_options_init, void (*)(bitnet_model_options *));
-  printf("function bitnet_model_options_init %s %s\n",
-         "void", CLASS(bitnet_model_options *));
   SAME(&bitnet_model_open, bitnet_status (*)(const char *, const bitnet_model_options *, bitnet_model **, bitnet_error *));
   printf("function bitnet_model_open %s %s %s %s %s\n",
          ENUM_CLASS(bitnet_status), CLASS(const char *), CLASS(const bitnet_model_options *), CLASS(bitnet_model **), CLASS(bitnet_error *));
   SAME(&bitnet_model_open_memory, bitnet_status (*)(const void *, uint64_t, const bitnet_model_options *, bitnet_model **, bitnet_error *));
   printf("function bitnet_model_open_memory %s %s %s %s %s %s\n",
          ENUM_CLASS(bitnet_status), CLASS(const void *), CLASS(uint64_t), CLASS(const bitnet_model_options *), CLASS(bitnet_model **), CLASS(bitnet_error *));
-  SAME(&bitnet_source_init, void (*)(bitnet_source *));
-  printf("function bitnet_source_init %s %s\n",
-         "void", CLASS(bitnet_source *));
   SAME(&bitnet_model_open_source, bitnet_status (*)(const bitnet_source *, const bitnet_model_options *, bitnet_model **, bitnet_error *));
   printf("function bitnet_model_open_source %s %s %s %s %s\n",
          ENUM_CLASS(bitnet_status), CLASS(const bitnet_source *), CLASS(const bitnet_model_options *), CLASS(bitnet_model **), CLASS(bitnet_error *));
   SAME(&bitnet_model_close, void (*)(bitnet_model *));
   printf("function bitnet_model_close %s %s\n",
          "void", CLASS(bitnet_model *));
-  SAME(&bitnet_model_info_init, void (*)(bitnet_model_info *));
-  printf("function bitnet_model_info_init %s %s\n",
-         "void", CLASS(bitnet_model_info *));
   SAME(&bitnet_model_get_info, bitnet_status (*)(const bitnet_model *, bitnet_model_info *, bitnet_error *));
   printf("function bitnet_model_get_info %s %s %s %s\n",
          ENUM_CLASS(bitnet_status), CLASS(const bitnet_model *), CLASS(bitnet_model_info *), CLASS(bitnet_error *));
@@ -290,9 +278,6 @@ int main(void) {
   SAME(&bitnet_model_metadata_text, bitnet_status (*)(const bitnet_model *, const char *, uint64_t, char *, uint64_t, uint64_t *, bitnet_error *));
   printf("function bitnet_model_metadata_text %s %s %s %s %s %s %s %s\n",
          ENUM_CLASS(bitnet_status), CLASS(const bitnet_model *), CLASS(const char *), CLASS(uint64_t), CLASS(char *), CLASS(uint64_t), CLASS(uint64_t *), CLASS(bitnet_error *));
-  SAME(&bitnet_tensor_info_init, void (*)(bitnet_tensor_info *));
-  printf("function bitnet_tensor_info_init %s %s\n",
-         "void", CLASS(bitnet_tensor_info *));
   SAME(&bitnet_model_tensor_count, uint64_t (*)(const bitnet_model *));
   printf("function bitnet_model_tensor_count %s %s\n",
          CLASS(uint64_t), CLASS(const bitnet_model *));
@@ -317,9 +302,6 @@ int main(void) {
   SAME(&bitnet_chat_render, bitnet_status (*)(const bitnet_model *, const bitnet_message *, uint64_t, const char *, char *, uint64_t, uint64_t *, bitnet_error *));
   printf("function bitnet_chat_render %s %s %s %s %s %s %s %s %s\n",
          ENUM_CLASS(bitnet_status), CLASS(const bitnet_model *), CLASS(const bitnet_message *), CLASS(uint64_t), CLASS(const char *), CLASS(char *), CLASS(uint64_t), CLASS(uint64_t *), CLASS(bitnet_error *));
-  SAME(&bitnet_ctx_options_init, void (*)(bitnet_ctx_options *));
-  printf("function bitnet_ctx_options_init %s %s\n",
-         "void", CLASS(bitnet_ctx_options *));
   SAME(&bitnet_ctx_open, bitnet_status (*)(const bitnet_model *, const bitnet_ctx_options *, bitnet_ctx **, bitnet_error *));
   printf("function bitnet_ctx_open %s %s %s %s %s\n",
          ENUM_CLASS(bitnet_status), CLASS(const bitnet_model *), CLASS(const bitnet_ctx_options *), CLASS(bitnet_ctx **), CLASS(bitnet_error *));
@@ -356,24 +338,15 @@ int main(void) {
   SAME(&bitnet_ctx_cancel, void (*)(const bitnet_ctx *));
   printf("function bitnet_ctx_cancel %s %s\n",
          "void", CLASS(const bitnet_ctx *));
-  SAME(&bitnet_ctx_stats_init, void (*)(bitnet_ctx_stats *));
-  printf("function bitnet_ctx_stats_init %s %s\n",
-         "void", CLASS(bitnet_ctx_stats *));
   SAME(&bitnet_ctx_get_stats, bitnet_status (*)(const bitnet_ctx *, bitnet_ctx_stats *, bitnet_error *));
   printf("function bitnet_ctx_get_stats %s %s %s %s\n",
          ENUM_CLASS(bitnet_status), CLASS(const bitnet_ctx *), CLASS(bitnet_ctx_stats *), CLASS(bitnet_error *));
   SAME(&bitnet_ctx_receipt, bitnet_status (*)(const bitnet_ctx *, char *, uint64_t, uint64_t *, bitnet_error *));
   printf("function bitnet_ctx_receipt %s %s %s %s %s %s\n",
          ENUM_CLASS(bitnet_status), CLASS(const bitnet_ctx *), CLASS(char *), CLASS(uint64_t), CLASS(uint64_t *), CLASS(bitnet_error *));
-  SAME(&bitnet_estimate_init, void (*)(bitnet_estimate *));
-  printf("function bitnet_estimate_init %s %s\n",
-         "void", CLASS(bitnet_estimate *));
   SAME(&bitnet_model_estimate, bitnet_status (*)(const bitnet_model *, const bitnet_ctx_options *, bitnet_estimate *, bitnet_error *));
   printf("function bitnet_model_estimate %s %s %s %s %s\n",
          ENUM_CLASS(bitnet_status), CLASS(const bitnet_model *), CLASS(const bitnet_ctx_options *), CLASS(bitnet_estimate *), CLASS(bitnet_error *));
-  SAME(&bitnet_sampler_options_init, void (*)(bitnet_sampler_options *));
-  printf("function bitnet_sampler_options_init %s %s\n",
-         "void", CLASS(bitnet_sampler_options *));
   SAME(&bitnet_sampler_open, bitnet_status (*)(const bitnet_sampler_options *, bitnet_sampler **, bitnet_error *));
   printf("function bitnet_sampler_open %s %s %s %s\n",
          ENUM_CLASS(bitnet_status), CLASS(const bitnet_sampler_options *), CLASS(bitnet_sampler **), CLASS(bitnet_error *));
@@ -392,18 +365,12 @@ int main(void) {
   SAME(&bitnet_ctx_sample, bitnet_status (*)(bitnet_ctx *, uint64_t, uint64_t, bitnet_sampler *, int32_t *, bitnet_error *));
   printf("function bitnet_ctx_sample %s %s %s %s %s %s %s\n",
          ENUM_CLASS(bitnet_status), CLASS(bitnet_ctx *), CLASS(uint64_t), CLASS(uint64_t), CLASS(bitnet_sampler *), CLASS(int32_t *), CLASS(bitnet_error *));
-  SAME(&bitnet_generate_options_init, void (*)(bitnet_generate_options *));
-  printf("function bitnet_generate_options_init %s %s\n",
-         "void", CLASS(bitnet_generate_options *));
   SAME(&bitnet_generate_open, bitnet_status (*)(bitnet_ctx *, const bitnet_generate_options *, bitnet_generator **, bitnet_error *));
   printf("function bitnet_generate_open %s %s %s %s %s\n",
          ENUM_CLASS(bitnet_status), CLASS(bitnet_ctx *), CLASS(const bitnet_generate_options *), CLASS(bitnet_generator **), CLASS(bitnet_error *));
   SAME(&bitnet_generate_next, bitnet_status (*)(bitnet_generator *, const char **, uint64_t *, bitnet_error *));
   printf("function bitnet_generate_next %s %s %s %s %s\n",
          ENUM_CLASS(bitnet_status), CLASS(bitnet_generator *), CLASS(const char **), CLASS(uint64_t *), CLASS(bitnet_error *));
-  SAME(&bitnet_generate_info_init, void (*)(bitnet_generate_info *));
-  printf("function bitnet_generate_info_init %s %s\n",
-         "void", CLASS(bitnet_generate_info *));
   SAME(&bitnet_generate_get_info, bitnet_status (*)(const bitnet_generator *, bitnet_generate_info *, bitnet_error *));
   printf("function bitnet_generate_get_info %s %s %s %s\n",
          ENUM_CLASS(bitnet_status), CLASS(const bitnet_generator *), CLASS(bitnet_generate_info *), CLASS(bitnet_error *));
@@ -416,9 +383,6 @@ int main(void) {
   SAME(&bitnet_isa_name, const char * (*)(int32_t));
   printf("function bitnet_isa_name %s %s\n",
          CLASS(const char *), CLASS(int32_t));
-  SAME(&bitnet_machine_limits_init, void (*)(bitnet_machine_limits *));
-  printf("function bitnet_machine_limits_init %s %s\n",
-         "void", CLASS(bitnet_machine_limits *));
   SAME(&bitnet_machine_measure, bitnet_status (*)(bitnet_machine_limits *, bitnet_error *));
   printf("function bitnet_machine_measure %s %s %s\n",
          ENUM_CLASS(bitnet_status), CLASS(bitnet_machine_limits *), CLASS(bitnet_error *));

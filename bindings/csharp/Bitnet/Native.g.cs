@@ -570,13 +570,6 @@ namespace Bitnet
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         internal static extern byte* bitnet_status_name(bitnet_status status);
 
-        /// <summary>Makes *why empty again. Since 0.1.</summary>
-        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-        internal static extern void bitnet_error_init(bitnet_error* why);
-
-        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-        internal static extern void bitnet_model_options_init(bitnet_model_options* options);
-
         /// <summary><code>
         /// Opens a model file and prepares it for this machine.
         ///   path     a GGUF file (version 2 or 3). Types read: I2_S, TQ1_0, TQ2_0, and for embeddings, heads and
@@ -611,9 +604,6 @@ namespace Bitnet
             bitnet_model** model,
             bitnet_error* why);
 
-        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-        internal static extern void bitnet_source_init(bitnet_source* source);
-
         /// <summary><code>
         /// The same from a callback: the file is read once, into memory of the library, before the call returns. Neither
         /// source nor user is kept. BITNET_E_IO when read_at fails. Since 0.1.
@@ -624,9 +614,6 @@ namespace Bitnet
         /// <summary>Gives your claim on the model back. Contexts and generators opened from it stay whole. Since 0.1.</summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         internal static extern void bitnet_model_close(bitnet_model* model);
-
-        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-        internal static extern void bitnet_model_info_init(bitnet_model_info* info);
 
         /// <summary>Fills *info up to info-&gt;size. Since 0.1.</summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
@@ -656,9 +643,6 @@ namespace Bitnet
             ulong capacity,
             ulong* bytes,
             bitnet_error* why);
-
-        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-        internal static extern void bitnet_tensor_info_init(bitnet_tensor_info* info);
 
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         internal static extern ulong bitnet_model_tensor_count(bitnet_model* model);
@@ -745,9 +729,6 @@ namespace Bitnet
             ulong capacity,
             ulong* bytes,
             bitnet_error* why);
-
-        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-        internal static extern void bitnet_ctx_options_init(bitnet_ctx_options* options);
 
         /// <summary><code>
         /// Opens a context. Its memory is allocated here, with room for the logits of one entry; a batch in which more entries
@@ -837,9 +818,6 @@ namespace Bitnet
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         internal static extern void bitnet_ctx_cancel(bitnet_ctx* ctx);
 
-        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-        internal static extern void bitnet_ctx_stats_init(bitnet_ctx_stats* stats);
-
         /// <summary>What the context has done since it was opened. Since 0.1.</summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         internal static extern bitnet_status bitnet_ctx_get_stats(bitnet_ctx* ctx, bitnet_ctx_stats* stats, bitnet_error* why);
@@ -857,18 +835,12 @@ namespace Bitnet
             ulong* bytes,
             bitnet_error* why);
 
-        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-        internal static extern void bitnet_estimate_init(bitnet_estimate* estimate);
-
         /// <summary><code>
         /// Memory that a context with these options (NULL: defaults) of this model takes. The model may have been opened with
         /// BITNET_MODEL_DESCRIBE, so this works before loading anything. Since 0.1.
         /// </code></summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         internal static extern bitnet_status bitnet_model_estimate(bitnet_model* model, bitnet_ctx_options* options, bitnet_estimate* estimate, bitnet_error* why);
-
-        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-        internal static extern void bitnet_sampler_options_init(bitnet_sampler_options* options);
 
         /// <summary><code>
         /// Opens a sampler; NULL options pick greedily.
@@ -936,9 +908,6 @@ namespace Bitnet
             int* token,
             bitnet_error* why);
 
-        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-        internal static extern void bitnet_generate_options_init(bitnet_generate_options* options);
-
         /// <summary><code>
         /// Prepares a reply; the prompt is tokenized and copied, nothing is decoded yet. One context may have several generators,
         /// on different sequences, used in turn. Whatever bitnet_ctx_logits gave before a generator's call is gone after it.
@@ -965,9 +934,6 @@ namespace Bitnet
         internal static extern bitnet_status bitnet_generate_next(bitnet_generator* generator, byte** piece, ulong* bytes, bitnet_error* why);
 
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-        internal static extern void bitnet_generate_info_init(bitnet_generate_info* info);
-
-        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         internal static extern bitnet_status bitnet_generate_get_info(bitnet_generator* generator, bitnet_generate_info* info, bitnet_error* why);
 
         /// <summary>Closes it. What it decoded stays in the context's sequence, so that the next turn of a chat is quick. Since 0.1.</summary>
@@ -983,9 +949,6 @@ namespace Bitnet
 
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         internal static extern byte* bitnet_isa_name(int index);
-
-        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-        internal static extern void bitnet_machine_limits_init(bitnet_machine_limits* limits);
 
         /// <summary>Takes a few seconds and 512 MB. BITNET_E_UNSUPPORTED: no such instruction set here. Since 0.1.</summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]

@@ -306,29 +306,17 @@ func Lines() []string {
 	l.signature("function", "bitnet_status_name", func(p0 C.bitnet_status) *C.char {
 		return C.bitnet_status_name(p0)
 	})
-	l.signature("function", "bitnet_error_init", func(p0 *C.bitnet_error) {
-		C.bitnet_error_init(p0)
-	})
-	l.signature("function", "bitnet_model_options_init", func(p0 *C.bitnet_model_options) {
-		C.bitnet_model_options_init(p0)
-	})
 	l.signature("function", "bitnet_model_open", func(p0 *C.char, p1 *C.bitnet_model_options, p2 **C.bitnet_model, p3 *C.bitnet_error) C.bitnet_status {
 		return C.bitnet_model_open(p0, p1, p2, p3)
 	})
 	l.signature("function", "bitnet_model_open_memory", func(p0 unsafe.Pointer, p1 C.uint64_t, p2 *C.bitnet_model_options, p3 **C.bitnet_model, p4 *C.bitnet_error) C.bitnet_status {
 		return C.bitnet_model_open_memory(p0, p1, p2, p3, p4)
 	})
-	l.signature("function", "bitnet_source_init", func(p0 *C.bitnet_source) {
-		C.bitnet_source_init(p0)
-	})
 	l.signature("function", "bitnet_model_open_source", func(p0 *C.bitnet_source, p1 *C.bitnet_model_options, p2 **C.bitnet_model, p3 *C.bitnet_error) C.bitnet_status {
 		return C.bitnet_model_open_source(p0, p1, p2, p3)
 	})
 	l.signature("function", "bitnet_model_close", func(p0 *C.bitnet_model) {
 		C.bitnet_model_close(p0)
-	})
-	l.signature("function", "bitnet_model_info_init", func(p0 *C.bitnet_model_info) {
-		C.bitnet_model_info_init(p0)
 	})
 	l.signature("function", "bitnet_model_get_info", func(p0 *C.bitnet_model, p1 *C.bitnet_model_info, p2 *C.bitnet_error) C.bitnet_status {
 		return C.bitnet_model_get_info(p0, p1, p2)
@@ -341,9 +329,6 @@ func Lines() []string {
 	})
 	l.signature("function", "bitnet_model_metadata_text", func(p0 *C.bitnet_model, p1 *C.char, p2 C.uint64_t, p3 *C.char, p4 C.uint64_t, p5 *C.uint64_t, p6 *C.bitnet_error) C.bitnet_status {
 		return C.bitnet_model_metadata_text(p0, p1, p2, p3, p4, p5, p6)
-	})
-	l.signature("function", "bitnet_tensor_info_init", func(p0 *C.bitnet_tensor_info) {
-		C.bitnet_tensor_info_init(p0)
 	})
 	l.signature("function", "bitnet_model_tensor_count", func(p0 *C.bitnet_model) C.uint64_t {
 		return C.bitnet_model_tensor_count(p0)
@@ -368,9 +353,6 @@ func Lines() []string {
 	})
 	l.signature("function", "bitnet_chat_render", func(p0 *C.bitnet_model, p1 *C.bitnet_message, p2 C.uint64_t, p3 *C.char, p4 *C.char, p5 C.uint64_t, p6 *C.uint64_t, p7 *C.bitnet_error) C.bitnet_status {
 		return C.bitnet_chat_render(p0, p1, p2, p3, p4, p5, p6, p7)
-	})
-	l.signature("function", "bitnet_ctx_options_init", func(p0 *C.bitnet_ctx_options) {
-		C.bitnet_ctx_options_init(p0)
 	})
 	l.signature("function", "bitnet_ctx_open", func(p0 *C.bitnet_model, p1 *C.bitnet_ctx_options, p2 **C.bitnet_ctx, p3 *C.bitnet_error) C.bitnet_status {
 		return C.bitnet_ctx_open(p0, p1, p2, p3)
@@ -408,23 +390,14 @@ func Lines() []string {
 	l.signature("function", "bitnet_ctx_cancel", func(p0 *C.bitnet_ctx) {
 		C.bitnet_ctx_cancel(p0)
 	})
-	l.signature("function", "bitnet_ctx_stats_init", func(p0 *C.bitnet_ctx_stats) {
-		C.bitnet_ctx_stats_init(p0)
-	})
 	l.signature("function", "bitnet_ctx_get_stats", func(p0 *C.bitnet_ctx, p1 *C.bitnet_ctx_stats, p2 *C.bitnet_error) C.bitnet_status {
 		return C.bitnet_ctx_get_stats(p0, p1, p2)
 	})
 	l.signature("function", "bitnet_ctx_receipt", func(p0 *C.bitnet_ctx, p1 *C.char, p2 C.uint64_t, p3 *C.uint64_t, p4 *C.bitnet_error) C.bitnet_status {
 		return C.bitnet_ctx_receipt(p0, p1, p2, p3, p4)
 	})
-	l.signature("function", "bitnet_estimate_init", func(p0 *C.bitnet_estimate) {
-		C.bitnet_estimate_init(p0)
-	})
 	l.signature("function", "bitnet_model_estimate", func(p0 *C.bitnet_model, p1 *C.bitnet_ctx_options, p2 *C.bitnet_estimate, p3 *C.bitnet_error) C.bitnet_status {
 		return C.bitnet_model_estimate(p0, p1, p2, p3)
-	})
-	l.signature("function", "bitnet_sampler_options_init", func(p0 *C.bitnet_sampler_options) {
-		C.bitnet_sampler_options_init(p0)
 	})
 	l.signature("function", "bitnet_sampler_open", func(p0 *C.bitnet_sampler_options, p1 **C.bitnet_sampler, p2 *C.bitnet_error) C.bitnet_status {
 		return C.bitnet_sampler_open(p0, p1, p2)
@@ -444,17 +417,11 @@ func Lines() []string {
 	l.signature("function", "bitnet_ctx_sample", func(p0 *C.bitnet_ctx, p1 C.uint64_t, p2 C.uint64_t, p3 *C.bitnet_sampler, p4 *C.int32_t, p5 *C.bitnet_error) C.bitnet_status {
 		return C.bitnet_ctx_sample(p0, p1, p2, p3, p4, p5)
 	})
-	l.signature("function", "bitnet_generate_options_init", func(p0 *C.bitnet_generate_options) {
-		C.bitnet_generate_options_init(p0)
-	})
 	l.signature("function", "bitnet_generate_open", func(p0 *C.bitnet_ctx, p1 *C.bitnet_generate_options, p2 **C.bitnet_generator, p3 *C.bitnet_error) C.bitnet_status {
 		return C.bitnet_generate_open(p0, p1, p2, p3)
 	})
 	l.signature("function", "bitnet_generate_next", func(p0 *C.bitnet_generator, p1 **C.char, p2 *C.uint64_t, p3 *C.bitnet_error) C.bitnet_status {
 		return C.bitnet_generate_next(p0, p1, p2, p3)
-	})
-	l.signature("function", "bitnet_generate_info_init", func(p0 *C.bitnet_generate_info) {
-		C.bitnet_generate_info_init(p0)
 	})
 	l.signature("function", "bitnet_generate_get_info", func(p0 *C.bitnet_generator, p1 *C.bitnet_generate_info, p2 *C.bitnet_error) C.bitnet_status {
 		return C.bitnet_generate_get_info(p0, p1, p2)
@@ -467,9 +434,6 @@ func Lines() []string {
 	})
 	l.signature("function", "bitnet_isa_name", func(p0 C.int32_t) *C.char {
 		return C.bitnet_isa_name(p0)
-	})
-	l.signature("function", "bitnet_machine_limits_init", func(p0 *C.bitnet_machine_limits) {
-		C.bitnet_machine_limits_init(p0)
 	})
 	l.signature("function", "bitnet_machine_measure", func(p0 *C.bitnet_machine_limits, p1 *C.bitnet_error) C.bitnet_status {
 		return C.bitnet_machine_measure(p0, p1)

@@ -69,9 +69,6 @@ pub struct bitnet_error {
     pub status: i32,
     pub message: [::std::os::raw::c_char; 504usize],
 }
-extern "C" {
-    pub fn bitnet_error_init(why: *mut bitnet_error);
-}
 impl bitnet_log_level {
     pub const BITNET_LOG_ERROR: bitnet_log_level = bitnet_log_level(1);
 }
@@ -187,9 +184,6 @@ pub struct bitnet_model_options {
     pub head: i32,
 }
 extern "C" {
-    pub fn bitnet_model_options_init(options: *mut bitnet_model_options);
-}
-extern "C" {
     pub fn bitnet_model_open(
         path: *const ::std::os::raw::c_char,
         options: *const bitnet_model_options,
@@ -220,9 +214,6 @@ pub struct bitnet_source {
         ) -> ::std::os::raw::c_int,
     >,
     pub user: *mut ::std::os::raw::c_void,
-}
-extern "C" {
-    pub fn bitnet_source_init(source: *mut bitnet_source);
 }
 extern "C" {
     pub fn bitnet_model_open_source(
@@ -266,9 +257,6 @@ pub struct bitnet_model_info {
     pub head: i32,
 }
 extern "C" {
-    pub fn bitnet_model_info_init(info: *mut bitnet_model_info);
-}
-extern "C" {
     pub fn bitnet_model_get_info(
         model: *const bitnet_model,
         info: *mut bitnet_model_info,
@@ -301,9 +289,6 @@ pub struct bitnet_tensor_info {
     pub shape: [u64; 4usize],
     pub offset: u64,
     pub bytes: u64,
-}
-extern "C" {
-    pub fn bitnet_tensor_info_init(info: *mut bitnet_tensor_info);
 }
 extern "C" {
     pub fn bitnet_model_tensor_count(model: *const bitnet_model) -> u64;
@@ -408,9 +393,6 @@ pub struct bitnet_ctx_options {
     pub threads: i32,
     pub execute: bitnet_execute_fn,
     pub execute_user: *mut ::std::os::raw::c_void,
-}
-extern "C" {
-    pub fn bitnet_ctx_options_init(options: *mut bitnet_ctx_options);
 }
 extern "C" {
     pub fn bitnet_ctx_open(
@@ -518,9 +500,6 @@ pub struct bitnet_ctx_stats {
     pub screened_bound: f64,
 }
 extern "C" {
-    pub fn bitnet_ctx_stats_init(stats: *mut bitnet_ctx_stats);
-}
-extern "C" {
     pub fn bitnet_ctx_get_stats(
         ctx: *const bitnet_ctx,
         stats: *mut bitnet_ctx_stats,
@@ -545,9 +524,6 @@ pub struct bitnet_estimate {
     pub cache_bytes: u64,
     pub work_bytes: u64,
     pub total_bytes: u64,
-}
-extern "C" {
-    pub fn bitnet_estimate_init(estimate: *mut bitnet_estimate);
 }
 extern "C" {
     pub fn bitnet_model_estimate(
@@ -580,9 +556,6 @@ pub struct bitnet_sampler_options {
     pub bias_count: u32,
     pub seed: u64,
     pub bias: *const bitnet_logit_bias,
-}
-extern "C" {
-    pub fn bitnet_sampler_options_init(options: *mut bitnet_sampler_options);
 }
 extern "C" {
     pub fn bitnet_sampler_open(
@@ -643,9 +616,6 @@ pub struct bitnet_generate_options {
     pub drafts: i32,
     pub reserved2: i32,
 }
-extern "C" {
-    pub fn bitnet_generate_options_init(options: *mut bitnet_generate_options);
-}
 pub const BITNET_GENERATE_IGNORE_END: u32 = 1;
 pub const BITNET_GENERATE_SPECIAL: u32 = 2;
 extern "C" {
@@ -699,9 +669,6 @@ pub struct bitnet_generate_info {
     pub accepted_tokens: u64,
 }
 extern "C" {
-    pub fn bitnet_generate_info_init(info: *mut bitnet_generate_info);
-}
-extern "C" {
     pub fn bitnet_generate_get_info(
         generator: *const bitnet_generator,
         info: *mut bitnet_generate_info,
@@ -724,9 +691,6 @@ pub struct bitnet_machine_limits {
     pub isa: *const ::std::os::raw::c_char,
     pub stream_gb_per_s: f64,
     pub int8_gmac_per_s: f64,
-}
-extern "C" {
-    pub fn bitnet_machine_limits_init(limits: *mut bitnet_machine_limits);
 }
 extern "C" {
     pub fn bitnet_machine_measure(limits: *mut bitnet_machine_limits, why: *mut bitnet_error) -> bitnet_status;
