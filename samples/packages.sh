@@ -13,7 +13,7 @@ if [ "${1:-}" = tests ]; then
   emulated='qemu-user g++-aarch64-linux-gnu
     libcjson-dev:arm64 libutf8proc-dev:arm64 libgtest-dev:arm64 libstdc++6:arm64'
   outside='abigail-tools cmake mandoc man-db valgrind python3-clang bindgen rustfmt rustc cargo rust-clippy
-    golang-go mono-mcs mono-runtime'
+    golang-go mono-mcs mono-runtime libmono-posix4.0-cil'
 fi
 
 if ! command -v dpkg-query >/dev/null 2>&1; then

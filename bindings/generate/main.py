@@ -13,7 +13,7 @@ import sys
 sys.dont_write_bytecode = True  # a test runs this in a source tree that it must not change
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Each module has emit(header), which gives {path in the repository: text}.
-PARTS = ["facts", "rust"]
+PARTS = ["facts", "rust", "go", "csharp"]
 UNAVAILABLE = 77
 
 

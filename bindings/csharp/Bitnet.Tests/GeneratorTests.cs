@@ -1,0 +1,309 @@
+using System;
+using System.Collections.Generic;
+using System.Diagnostics;
+using System.Linq;
+using System.Reflection;
+using System.Text;
+using System.Threading;
+using System.Threading.Tasks;
+
+namespace Bitnet.Tests
+{
+    /// <summary>Replies: whole, piece by piece, awaited, stopped.</summary>
+    public static class GeneratorTests
+    {
+        private static readonly GenerateOptions Endless =
+            new GenerateOptions { Prompt = "Once upon a time", IgnoreEnd = true, MaxTokens = 3000 };
+
+        private static GenerateOptions LongPrompt(Model model)
+        {
+            int token = model.Tokenize("a")[0];
+            return new GenerateOptions { Tokens = Enumerable.Repeat(token, 2000).ToArray(), MaxTokens = 1 };
+        }
+
+        [Test]
+        public static void Pieces()
+        {
+            using (Model model = Model.Open(Files.Nano))
+            using (Context context = model.OpenContext())
+            using (Generator generator = context.OpenGenerator(ModelTests.Ask("What is the capital of France?")))
+            {
+                Expect.Equal("", generator.Piece, "before the first");
+                Expect.Equal(EndReason.None, generator.GetInfo().EndReason);
+                var reply = new StringBuilder();
+                while (generator.Next())
+                {
+                    Expect.Equal(generator.Piece, Encoding.UTF8.GetString(generator.PieceUtf8.ToArray()), "both forms");
+                    reply.Append(generator.Piece);
+                }
+                Expect.Equal("The capital of France is Paris.", reply.ToString().Trim(), "the reply");
+                Expect.Equal("", generator.Piece, "after the last");
+                Expect.True(!generator.Next(), "it stays over");
+                GenerateInfo info = generator.GetInfo();
+                Expect.Equal(EndReason.Token, info.EndReason);
+                Expect.Equal(reply.ToString(), model.Detokenize(info.Tokens.ToArray()), "its tokens");
+                Expect.True(info.PromptTokens > 5 && info.ReusedTokens == 0 && info.DecodeSeconds > 0, "counts");
+                using (Generator again = context.OpenGenerator(ModelTests.Ask("What is the capital of France?")))
+                {
+                    again.Next();
+                    Expect.True(again.GetInfo().ReusedTokens > 0, "the prompt is in the cache");
+                }
+            }
+        }
+
+        [Test]
+        public static void OptionsReachTheLibrary()
+        {
+            using (Model model = Model.Open(Files.Nano))
+            using (Context context = model.OpenContext())
+            {
+                Func<GenerateOptions, string> text = options => string.Concat(context.Generate(options));
+                string whole = text(new GenerateOptions { Prompt = "The capital of France is", MaxTokens = 8 });
+                int[] tokens = model.Tokenize("The capital of France is", TokenizeFlags.Special);
+                Expect.Equal(whole, text(new GenerateOptions { Tokens = tokens, MaxTokens = 8 }), "as tokens");
+                var elsewhere = new GenerateOptions { Tokens = tokens, MaxTokens = 8, Drafts = -1, Sequence = 3 };
+                Expect.Equal(whole, text(elsewhere), "another sequence");
+                string stop = whole.Substring(3, 4);
+                var stopped = new GenerateOptions { Tokens = tokens, MaxTokens = 8, Stop = new[] { "nothing", stop } };
+                Expect.Equal(whole.Substring(0, whole.IndexOf(stop)), text(stopped), "stopped");
+                var warm = new GenerateOptions { Prompt = "Once", MaxTokens = 40,
+                    Sampling = new SamplerOptions { Temperature = 1, Seed = 7, Bias = new[] { new LogitBias(1, 2) } } };
+                Expect.Equal(text(warm), text(warm), "the same seed");
+                var special = new GenerateOptions { Messages = new[] { Message.User("Hello") }, Template = "bitnet",
+                    ShowSpecial = true, IgnoreEnd = true, MaxTokens = 60 };
+                Expect.True(text(special).Contains("<|"), "control tokens are shown");
+                Expect.Fails(Status.Argument, () => context.OpenGenerator(new GenerateOptions()));
+                Expect.Fails(Status.Argument, () => context.OpenGenerator(
+                    new GenerateOptions { Prompt = "a", Tokens = tokens }));
+                Expect.Throws<ArgumentNullException>(() => context.Generate(null));
+                Expect.Throws<ArgumentOutOfRangeException>(() => context.OpenGenerator(
+                    new GenerateOptions { Prompt = "a", MaxTokens = -1 }));
+            }
+        }
+
+        [Test]
+        public static void LeavingALoopClosesItsGenerator()
+        {
+            using (Model model = Model.Open(Files.Nano))
+            using (Context context = model.OpenContext(new ContextOptions { Positions = 128 }))
+            {
+                foreach (string piece in context.Generate(Endless)) break;
+                Expect.True(context.GetSequenceLength() > 0, "what it decoded stays");
+                context.TruncateSequence(0, 0);
+            }
+        }
+
+        private static async Task<string> Await(IAsyncEnumerable<string> pieces, CancellationToken cancellation,
+            Action<string> each = null)
+        {
+            var text = new StringBuilder();
+            IAsyncEnumerator<string> reply = pieces.GetAsyncEnumerator(cancellation);
+            try
+            {
+                while (await reply.MoveNextAsync())
+                {
+                    text.Append(reply.Current);
+                    each?.Invoke(reply.Current);
+                }
+            }
+            finally
+            {
+                await reply.DisposeAsync();
+            }
+            return text.ToString();
+        }
+
+        [Test]
+        public static void AwaitedPieces()
+        {
+            using (Model model = Model.Open(Files.Nano))
+            using (Context context = model.OpenContext())
+            {
+                GenerateOptions question = ModelTests.Ask("What is the opposite of cold?");
+                string expected = string.Concat(context.Generate(question));
+                Expect.Equal(expected, Await(context.GenerateAsync(question), default).Result, "awaited");
+
+                var stop = new CancellationTokenSource();
+                Cancelled(Await(context.GenerateAsync(Endless, stop.Token), default, p => stop.Cancel()), stop.Token);
+                var never = new CancellationTokenSource();
+                var also = new CancellationTokenSource();
+                Cancelled(Await(context.GenerateAsync(Endless), also.Token, p => also.Cancel()), also.Token);
+                Cancelled(Await(context.GenerateAsync(Endless, never.Token), also.Token), null);
+                Expect.Equal(expected, Await(context.GenerateAsync(question), default).Result, "after that");
+            }
+        }
+
+        private static void Cancelled(Task task, CancellationToken? token)
+        {
+            Expect.True(((IAsyncResult)task).AsyncWaitHandle.WaitOne(60000), "it ends");
+            Expect.True(task.IsCanceled, "the task is cancelled, found " + task.Status + " " + task.Exception);
+            var exception = Expect.Throws<OperationCanceledException>(() => task.GetAwaiter().GetResult());
+            if (token != null) Expect.Equal(token, exception.CancellationToken, "the token");
+        }
+
+        [Test]
+        public static void AwaitingDoesNotBlock()
+        {
+            using (Model model = Model.Open(Files.Slow))
+            using (Context context = model.OpenContext())
+            {
+                var stop = new CancellationTokenSource();
+                IAsyncEnumerator<string> reply =
+                    context.GenerateAsync(LongPrompt(model), stop.Token).GetAsyncEnumerator();
+                var clock = Stopwatch.StartNew();
+                ValueTask<bool> first = reply.MoveNextAsync();
+                Expect.True(!first.IsCompleted && clock.ElapsedMilliseconds < 500, "MoveNextAsync returns at once");
+                Thread.Sleep(200);
+                Expect.Throws<InvalidOperationException>(() => context.GetStats(), "in use");
+                stop.Cancel();
+                Cancelled(first.AsTask(), stop.Token);
+                Expect.True(clock.ElapsedMilliseconds < 3000, $"stopped after {clock.ElapsedMilliseconds} ms");
+                reply.DisposeAsync().AsTask().Wait();
+            }
+        }
+
+        [Test]
+        public static void StoppedInALongPromptAndGoesOn()
+        {
+            using (Model model = Model.Open(Files.Slow))
+            using (Context context = model.OpenContext())
+            {
+                GenerateOptions prompt = LongPrompt(model);
+                string expected = string.Concat(context.Generate(prompt));
+                context.TruncateSequence(0, 0);
+                using (Generator generator = context.OpenGenerator(prompt))
+                {
+                    var stop = new CancellationTokenSource();
+                    stop.CancelAfter(800);
+                    var clock = Stopwatch.StartNew();
+                    var stopped = Expect.Throws<OperationCanceledException>(() => generator.Next(stop.Token));
+                    Expect.Equal(stop.Token, stopped.CancellationToken);
+                    Expect.True(clock.ElapsedMilliseconds < 4000, $"stopped after {clock.ElapsedMilliseconds} ms");
+                    Expect.Throws<OperationCanceledException>(() => generator.Next(stop.Token));
+                    var text = new StringBuilder();
+                    while (generator.Next()) text.Append(generator.Piece);
+                    Expect.Equal(expected, text.ToString(), "the reply, gone on");
+                }
+                context.TruncateSequence(0, 0);
+                int[] tokens = prompt.Tokens.ToArray();
+                using (new Timer(nothing => context.Cancel(), null, 200, Timeout.Infinite))
+                {
+                    Expect.Throws<OperationCanceledException>(() => context.Decode(ContextTests.Batch(tokens, 0, 1)));
+                }
+                Expect.Equal<long>(0, context.GetSequenceLength(1));
+            }
+        }
+
+        [Test]
+        public static void StoppedBetweenPiecesAndGoesOn()
+        {
+            using (Model model = Model.Open(Files.Nano))
+            using (Context context = model.OpenContext())
+            {
+                var options = new GenerateOptions { Prompt = "Once", IgnoreEnd = true, MaxTokens = 120, Drafts = -1 };
+                string expected = string.Concat(context.Generate(options));
+                // Stops that come at any moment: in a call, between calls, just behind one.
+                bool over = false;
+                int stops = 0;
+                var stopper = new Thread(() =>
+                {
+                    var random = new Random(3);
+                    while (!Volatile.Read(ref over))
+                    {
+                        context.Cancel();
+                        Thread.SpinWait(random.Next(20000));
+                    }
+                });
+                stopper.Start();
+                var text = new StringBuilder();
+                using (Generator generator = context.OpenGenerator(options))
+                {
+                    for (;;)
+                    {
+                        try
+                        {
+                            if (!generator.Next()) break;
+                            text.Append(generator.Piece);
+                        }
+                        catch (OperationCanceledException)
+                        {
+                            ++stops;
+                        }
+                    }
+                }
+                over = true;
+                stopper.Join();
+                Expect.True(stops > 0, "no call was stopped");
+                Expect.Equal(expected, text.ToString(), $"the reply after {stops} stops");
+            }
+        }
+
+        [Test]
+        public static void AStopThatComesTooLateIsForgotten()
+        {
+            // The library's flag as a stop leaves it that comes when its call has just ended.
+            const BindingFlags hidden = BindingFlags.Static | BindingFlags.Instance | BindingFlags.NonPublic;
+            MethodInfo cancel = typeof(Model).Assembly.GetType("Bitnet.Native").GetMethod("bitnet_ctx_cancel", hidden);
+            using (Model model = Model.Open(Files.Nano))
+            using (Context context = model.OpenContext())
+            {
+                object handle = typeof(Context).GetField("handle", hidden).GetValue(context);
+                object pointer = handle.GetType().GetProperty("Pointer", hidden).GetValue(handle);
+                Action late = () => cancel.Invoke(null, new[] { pointer });
+                late();
+                context.Decode(new[] { new BatchEntry(1, 0, 0, Want.Sample) });
+                late();
+                using (var greedy = new Sampler()) context.Sample(0, greedy);
+                using (Generator generator = context.OpenGenerator(ModelTests.Ask("Hello")))
+                {
+                    late();
+                    Expect.True(generator.Next(), "a piece");
+                }
+                context.Cancel(); // nothing decodes, so nothing is stopped
+                context.Decode(new[] { new BatchEntry(1, 0, 1) });
+            }
+        }
+
+        [Test]
+        public static void TwoCallsAtOnceAreRefused()
+        {
+            using (Model model = Model.Open(Files.Slow))
+            using (Context context = model.OpenContext())
+            {
+                int[] tokens = LongPrompt(model).Tokens.ToArray();
+                Task running = Task.Run(() => context.Decode(ContextTests.Batch(tokens)));
+                Thread.Sleep(300);
+                Expect.True(!running.IsCompleted, "it decodes");
+                var refused = new Action[]
+                {
+                    () => context.Decode(new[] { new BatchEntry(1, 0, 1) }), () => context.GetStats(),
+                    () => context.GetSequenceLength(1), () => context.OpenGenerator(ModelTests.Ask("a")),
+                    () => context.TruncateSequence(1, 0), () => context.SaveSequence(1),
+                };
+                foreach (Action call in refused) Expect.Throws<InvalidOperationException>(call, "in use");
+                using (Context other = model.OpenContext()) other.Decode(new[] { new BatchEntry(1, 0) });
+                context.Dispose(); // ends with the call
+                running.Wait();
+                Expect.Throws<ObjectDisposedException>(() => context.GetStats());
+            }
+        }
+
+        [Test]
+        public static void ReadersSideBySide()
+        {
+            using (Model model = Model.Open(Files.Nano))
+            using (Context context = model.OpenContext())
+            {
+                int[] tokens = model.Tokenize("The capital of France is");
+                context.Decode(ContextTests.Batch(tokens, last: Want.Logits));
+                float[] expected = context.GetLogits(tokens.Length - 1);
+                Parallel.For(0, 200, i =>
+                {
+                    Expect.Same(expected, context.GetLogits(tokens.Length - 1), "logits");
+                    Expect.Same(tokens, model.Tokenize("The capital of France is"), "tokens");
+                    context.SaveSequence();
+                });
+            }
+        }
+    }
+}

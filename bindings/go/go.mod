@@ -1,0 +1,3 @@
+module github.com/libbitnet/libbitnet/bindings/go
+
+go 1.19

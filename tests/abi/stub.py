@@ -1,0 +1,53 @@
+"""A library with the calls of a header and nothing behind them: built in a moment, with debug information, so that a
+header can be held against a baseline, and a program linked to a library that is no longer built.
+"""
+import re
+import subprocess
+
+
+def code(header):
+    """The header's text without comments and preprocessor lines."""
+    text = re.sub(r"/\*.*?\*/", " ", header, flags=re.S).replace("\\\n", " ")
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+
+
+def declarations(header):
+    """(name, declaration) of every call, in the header's order."""
+    for declaration in re.findall(r"\bBITNET_API\b\s*([^;]*);", code(header)):
+        yield re.search(r"(\w+)\s*\(", declaration).group(1), " ".join(declaration.split())
+
+
+def functions(header):
+    return [name for name, _ in declarations(header)]
+
+
+def structs_with_size(header):
+    return re.findall(r"typedef struct (\w+) \{\s*uint32_t size;", code(header))
+
+
+def node_map(symbols):
+    """A version script that gives each "name@@NODE" its node; a later node inherits from the one before."""
+    nodes = {}
+    for symbol in symbols:
+        name, node = re.split("@+", symbol)
+        nodes.setdefault(node, []).append(name)
+    script, before = "", ""
+    for node in sorted(nodes, key=lambda node: [int(number) for number in re.findall(r"\d+", node)]):
+        hidden = "" if before else " local: *;"
+        script += f"{node} {{ global: {' '.join(name + ';' for name in nodes[node])}{hidden} }}{before};\n"
+        before = f" {node}"
+    return script
+
+
+def build(header_path, script_path, library, soname, extra="", debug="-g"):
+    """Compiles the calls of a header to `library`, exported as the version script says. `extra` is more C++."""
+    with open(header_path, encoding="utf-8") as file:
+        header = file.read()
+    source = ["#include <bitnet.h>"]
+    for _, declaration in declarations(header):
+        body = "{}" if declaration.startswith("void bitnet_") else "{ return {}; }"
+        source.append(f'extern "C" {declaration} {body}')
+    subprocess.run(
+        ["c++", "-std=c++17", "-x", "c++", "-", debug, "-w", "-fPIC", "-shared", "-fvisibility=hidden",
+         f"-I{header_path.parent}", f"-Wl,--version-script={script_path}", f"-Wl,-soname,{soname}", "-o", str(library)],
+        input="\n".join(source + [extra]), text=True, check=True)
