@@ -75,7 +75,7 @@ debug=$CARGO_TARGET_DIR/debug
 chat=$debug/examples/chat
 
 say 'the chat prints what bitnet prints'
-# same COMMAND INPUT-FILE ARGUMENTS...: with the same arguments and input, chat (for run, with its -p) and bitnet COMMAND.
+# same COMMAND INPUT-FILE ARGUMENTS...: chat and bitnet COMMAND (run, where there is a -p) print the same for them.
 compared=0
 same() {
   command=$1
@@ -206,4 +206,5 @@ fi
 
 written=$(find "$crates" -newer "$scratch/begin" -type f)
 [ -z "$written" ] || fail "the tests wrote into the source tree: $written"
+rm -rf "$scratch"
 exit $status

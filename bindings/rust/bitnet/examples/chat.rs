@@ -1,6 +1,5 @@
 //! A chat at the terminal or from a pipe, one answer, or a text continued; with the same seed, to the byte what the
 //! program `bitnet` prints. The small model is built in.
-use std::cell::Cell;
 use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, BufRead, Write};
@@ -53,9 +52,7 @@ const NOBODY_READS: u8 = 141;
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned())) {
         Ok(Some(options)) => options,
-        Ok(None) => {
-            return show(USAGE).map_or(NOBODY_READS.into(), |()| ExitCode::SUCCESS);
-        }
+        Ok(None) => return show(USAGE).map_or(NOBODY_READS.into(), |()| ExitCode::SUCCESS),
         Err(sentence) => {
             note(&format!("chat: {sentence}; see chat --help\n"));
             return WRONG_USAGE.into();
@@ -296,16 +293,17 @@ impl Options {
                 continue;
             }
             // --name=value, or the value is the next argument, whatever it looks like.
-            let (name, attached) = match argument.split_once('=') {
+            let (name, mut attached) = match argument.split_once('=') {
                 Some((name, value)) if name.starts_with("--") => (name, Some(value.to_string())),
                 _ => (argument.as_str(), None),
             };
             if matches!(name, "-h" | "--help") {
                 return Ok(None);
             }
-            let value = Cell::new(attached);
-            let text = || value.take().or_else(|| arguments.next()).ok_or(format!("option {name} needs a value"));
-            options.set(name, text)?;
+            options.set(name, || {
+                let value = attached.take().or_else(|| arguments.next());
+                value.ok_or_else(|| format!("option {name} needs a value"))
+            })?;
         }
         if options.prompt.is_some() && !options.words.is_empty() {
             return Err(format!("'{}' is not expected here", options.words[0]));
@@ -313,6 +311,7 @@ impl Options {
         Ok(Some(options))
     }
 
+    /// `text` gives the option's value.
     fn set(
         &mut self,
         name: &str,

@@ -60,6 +60,10 @@ impl CancelHandle {
     /// Does not wait, lock or allocate: it may be called in a signal handler. Does nothing when the context is gone.
     pub fn cancel(&self) {
         let target = &*self.target;
+        // Without this look, callers that keep coming could make close() wait for ever.
+        if target.context.load(SeqCst).is_null() {
+            return;
+        }
         target.calls.fetch_add(1, SeqCst);
         let context = target.context.load(SeqCst);
         if !context.is_null() {

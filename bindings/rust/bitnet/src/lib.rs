@@ -22,8 +22,8 @@
 //!
 //! # Threads
 //!
-//! Everything here is [`Send`] and [`Sync`]. What the library allows side by side takes `&self`, everything else
-//! `&mut self`. After `fork()` a child must not use what it inherited, nor drop it.
+//! Models, contexts, samplers and replies are [`Send`] and [`Sync`]. What the library allows side by side takes `&self`,
+//! everything else `&mut self`. After `fork()` a child must not use what it inherited, nor drop it.
 //!
 //! # Errors and panics
 //!

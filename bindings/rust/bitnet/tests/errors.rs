@@ -1,5 +1,5 @@
-//! Everything that goes wrong: files, callers, closures, cancelling. Nothing crashes, leaks or blocks; what failed can be
-//! used again. (What cannot go wrong does not compile: see the compile_fail examples of `Context` and `Generator`.)
+//! Everything that goes wrong: files, callers, closures, cancelling. Nothing crashes, leaks or blocks; what failed can
+//! be used again. (What cannot go wrong does not compile: see the compile_fail examples of `Context` and `Generator`.)
 mod common;
 
 use std::error::Error as _;
