@@ -163,7 +163,25 @@ def _(copy):
     copy.rewrites_history = True
 
 
+@case("a call becomes an inline function and stays exported")
+def _(copy):
+    make_inline(copy)
+
+
+def make_inline(copy):
+    copy.header(r"^BITNET_API int32_t bitnet_isa_count\(void\);",
+                "static inline int32_t bitnet_isa_count(void) {\n  return 0;\n}")
+
+
 # ---- Calls ----
+
+
+@case("call becomes an inline function and is no longer exported",
+      r"0\.1 exported bitnet_isa_count@BITNET_0 and today's library does not", abidiff=True)
+def _(copy):
+    make_inline(copy)
+    copy.edit(MAP, r"^    bitnet_isa_count;\n", "")
+    copy.edit(EXPORTS, r"^bitnet_isa_count@.*\n", "")
 
 
 @case("call removed", r"bitnet_ctx_sequence_match is gone: programs built against 0\.1 and 0\.2 do not start if",
@@ -243,6 +261,7 @@ def _(copy):
       r"bitnet_estimate had 48 bytes and has 40", abidiff=True)
 def _(copy):
     copy.header(r"^  uint64_t work_bytes;   /\* everything else of it \*/\n", "")
+    copy.header(r"(BITNET_ESTIMATE_INIT {sizeof\(bitnet_estimate\), 0,) 0,", r"\1")
 
 
 @case("field renamed", r"bitnet_ctx_options\.positions is now called places", abidiff=True)
@@ -325,6 +344,7 @@ def _(copy):
 @case("INIT macro removed", r"BITNET_ERROR_INIT is gone", r"bitnet_error has no BITNET_ERROR_INIT")
 def _(copy):
     copy.header(r"^#define BITNET_ERROR_INIT .*\n", "")
+    copy.header(r"initial = BITNET_ERROR_INIT;", "initial = {sizeof(bitnet_error), 0, {0}};")
 
 
 # ---- Symbols ----

@@ -31,7 +31,8 @@ class Version:
         self.abi = number_of(text, "ABI_VERSION")
         self.text = text_of(self.number)
         self.functions = stub.functions(text)
-        self.frozen = {}  # calls that only older headers declare: {name: declaration}
+        self.inline = stub.inline_functions(text)
+        self.frozen = {}  # of the inline ones, those that were calls in an older header: {name: declaration}
         self.sized = stub.structs_with_size(text)
         self.exports = exports.read_text(encoding="utf-8").split()
         self.soname = f"libbitnet.so.{self.abi}"
@@ -66,7 +67,7 @@ class Project:
         declared = {}
         for version in [*self.baselines, self.today]:
             if version.abi == self.today.abi:
-                version.frozen = {name: call for name, call in declared.items() if name not in version.functions}
+                version.frozen = {name: call for name, call in declared.items() if name in version.inline}
                 declared.update(stub.declarations(version.header.read_text(encoding="utf-8")))
 
     def changelog(self):

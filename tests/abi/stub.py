@@ -23,6 +23,10 @@ def functions(header):
     return [name for name, _ in declarations(header)]
 
 
+def inline_functions(header):
+    return re.findall(r"\bstatic inline\b[^;{(]*?\b(\w+)\s*\(", code(header))
+
+
 def structs_with_size(header):
     return re.findall(r"typedef struct (\w+) \{\s*uint32_t size;", code(header))
 
@@ -51,7 +55,7 @@ def build(header_path, script_path, library, soname, extra="", debug="-g", froze
     if frozen:
         names = sorted(set(re.findall(r"\bbitnet_\w+(?= \*)", " ".join(frozen))))
         offered = '__attribute__((visibility("default")))'
-        sources["frozen.cpp"] = [f"struct {name};" for name in names] + [
+        sources["frozen.cpp"] = ["#include <stdint.h>", *(f"struct {name};" for name in names)] + [
             f'extern "C" {offered} {declaration} {body_of(declaration)}' for declaration in frozen]
     with tempfile.TemporaryDirectory() as scratch:
         paths = [pathlib.Path(scratch) / name for name in sources]
