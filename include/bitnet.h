@@ -341,7 +341,7 @@ BITNET_API bitnet_status bitnet_model_get_info(const bitnet_model *model, bitnet
                                                bitnet_error *why);
 
 /* The file's metadata, in file order. The key is terminated and belongs to the model; NULL when index is not
- * below the count. Since 0.1. */
+ * below the count. It has the file's own bytes, which find its value, and in a well-made file is ASCII. Since 0.1. */
 BITNET_API uint64_t bitnet_model_metadata_count(const bitnet_model *model);
 BITNET_API const char *bitnet_model_metadata_key(const bitnet_model *model, uint64_t index);
 /* A value as text: strings as they are, numbers in decimal, booleans true or false, arrays as JSON, of which at most

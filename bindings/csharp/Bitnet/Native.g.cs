@@ -621,7 +621,7 @@ namespace Bitnet
 
         /// <summary><code>
         /// The file's metadata, in file order. The key is terminated and belongs to the model; NULL when index is not
-        /// below the count. Since 0.1.
+        /// below the count. It has the file's own bytes, which find its value, and in a well-made file is ASCII. Since 0.1.
         /// </code></summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         internal static extern ulong bitnet_model_metadata_count(bitnet_model* model);
