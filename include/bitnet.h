@@ -458,7 +458,8 @@ static inline void bitnet_ctx_options_init(bitnet_ctx_options *options) {
 }
 
 /* Opens a context. Its memory is allocated here, with room for the logits of one entry; a batch in which more entries
- * want logits or samples than in any before makes room for them. Nothing is allocated per token. The model may be closed before the context.
+ * want logits or samples than in any before makes room for them. Nothing is allocated per token. The model may be closed
+ * before the context.
  * BITNET_E_STATE: the model was opened with BITNET_MODEL_DESCRIBE. Since 0.1. */
 BITNET_API bitnet_status bitnet_ctx_open(const bitnet_model *model, const bitnet_ctx_options *options,
                                          bitnet_ctx **ctx, bitnet_error *why);

@@ -732,7 +732,8 @@ namespace Bitnet
 
         /// <summary><code>
         /// Opens a context. Its memory is allocated here, with room for the logits of one entry; a batch in which more entries
-        /// want logits or samples than in any before makes room for them. Nothing is allocated per token. The model may be closed before the context.
+        /// want logits or samples than in any before makes room for them. Nothing is allocated per token. The model may be closed
+        /// before the context.
         /// BITNET_E_STATE: the model was opened with BITNET_MODEL_DESCRIBE. Since 0.1.
         /// </code></summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
