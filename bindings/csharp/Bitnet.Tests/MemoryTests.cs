@@ -1,4 +1,6 @@
 using System;
+using System.Collections;
+using System.Collections.Generic;
 using System.Diagnostics;
 using System.IO;
 using System.Linq;
@@ -152,6 +154,109 @@ namespace Bitnet.Tests
                     }
                 }
             });
+        }
+
+        /// <summary>A list that has more, or fewer, elements whenever it is asked.</summary>
+        private sealed class Changing<T> : IReadOnlyList<T>
+        {
+            private readonly T element;
+            private readonly int change;
+            private int count;
+
+            internal Changing(T element, int count, int change)
+            {
+                this.element = element;
+                this.count = count;
+                this.change = change;
+            }
+
+            public int Count
+            {
+                get
+                {
+                    int now = count;
+                    count += change;
+                    return now;
+                }
+            }
+
+            public T this[int index] => element;
+
+            public IEnumerator<T> GetEnumerator()
+            {
+                throw new NotSupportedException();
+            }
+
+            IEnumerator IEnumerable.GetEnumerator()
+            {
+                return GetEnumerator();
+            }
+        }
+
+        [Test]
+        public static void ListsThatChangeMeanwhile()
+        {
+            using (Model model = Model.Open(Bytes, new ModelOptions { Threads = 1 }))
+            using (Context context = model.OpenContext(new ContextOptions { Positions = 256, Threads = 1 }))
+            {
+                foreach (int change in new[] { 1, 100000, -3 })
+                {
+                    Message message = Message.User("x");
+                    var bias = new Changing<LogitBias>(new LogitBias(7, 1), 1, change);
+                    Message[] ten = Enumerable.Repeat(message, 10).ToArray();
+                    Expect.Same(model.TokenizeChat(ten),
+                        model.TokenizeChat(new Changing<Message>(message, 10, change)), "messages as tokens");
+                    Expect.Equal(model.RenderChat(ten),
+                        model.RenderChat(new Changing<Message>(message, 10, change)), "messages as text");
+                    var options = new GenerateOptions
+                    {
+                        Messages = new Changing<Message>(message, 10, change),
+                        Stop = new Changing<string>("☃", 10, change),
+                        Sampling = new SamplerOptions { Bias = bias },
+                        MaxTokens = 1,
+                    };
+                    Expect.Equal<long>(model.TokenizeChat(ten).Length, PromptTokens(context, options), "messages");
+                    options.Messages = null;
+                    options.Sampling = null;
+                    options.Tokens = new Changing<int>(7, 10, change);
+                    options.Stop = new Changing<string>("☃", 10, change);
+                    Expect.Equal<long>(10, PromptTokens(context, options), "tokens");
+                    options.Tokens = new Changing<int>(7, -1, change);
+                    Expect.Throws<ArgumentOutOfRangeException>(() => context.OpenGenerator(options), "0 or more");
+                }
+            }
+        }
+
+        private static long PromptTokens(Context context, GenerateOptions options)
+        {
+            using (Generator generator = context.OpenGenerator(options)) return generator.GetInfo().PromptTokens;
+        }
+
+        [Test]
+        public static void ABatchThatChangesMeanwhile()
+        {
+            using (Model model = Model.Open(Bytes, new ModelOptions { Threads = 1 }))
+            {
+                int[] tokens = model.Tokenize("The capital of France is", TokenizeFlags.Special);
+                BatchEntry[] batch = ContextTests.Batch(tokens, last: Want.Logits);
+                float[] expected = Logits(model, batch, null);
+                Expect.Same(expected, Logits(model, batch, (task, count) =>
+                {
+                    Array.Clear(batch, 0, batch.Length - 1);
+                    batch[batch.Length - 1].Position = int.MaxValue;
+                    for (int i = 0; i < count; ++i) task(i);
+                }), "logits of the batch as it was");
+            }
+        }
+
+        private static float[] Logits(Model model, BatchEntry[] batch, Execute execute)
+        {
+            using (Context context = model.OpenContext(
+                new ContextOptions { Positions = 64, Threads = 2, Execute = execute }))
+            {
+                context.Decode(batch);
+                return context.GetLogits(batch.Length - 1);
+            }
         }
 
         private static void WhileCollecting(Action work)

@@ -101,9 +101,9 @@ namespace Bitnet
         public void Decode(ReadOnlySpan<BatchEntry> entries, CancellationToken cancellation = default)
         {
             var count = (ulong)entries.Length;
-            fixed (BatchEntry* first = &MemoryMarshal.GetReference(entries))
+            using (var arguments = new Arguments())
             {
-                var list = (bitnet_batch_entry*)first;
+                bitnet_batch_entry* list = arguments.Batch(entries);
                 handle.Decode((context, why) => Native.bitnet_ctx_decode(context, list, count, why), cancellation);
             }
         }

@@ -46,23 +46,18 @@ namespace Bitnet
                     | (ShowSpecial ? Native.BITNET_GENERATE_SPECIAL : 0),
                 drafts = Drafts,
             };
-            if (Prompt != null) native.prompt = arguments.Text(Prompt, out native.prompt_bytes);
-            if (Messages != null)
+            if (Prompt is string text) native.prompt = arguments.Text(text, out native.prompt_bytes);
+            if (Messages is IReadOnlyList<Message> messages)
             {
-                native.messages = arguments.Messages(Messages, nameof(Messages));
-                native.message_count = (ulong)Messages.Count;
+                native.messages = arguments.Messages(messages, nameof(Messages), out native.message_count);
             }
-            if (Tokens != null)
+            if (Tokens is IReadOnlyList<int> tokens)
             {
-                native.token_count = (ulong)Tokens.Count;
-                native.tokens = (int*)arguments.Block((long)Tokens.Count * sizeof(int));
-                for (int i = 0; i < Tokens.Count; ++i) native.tokens[i] = Tokens[i];
+                native.tokens = arguments.Numbers(tokens, out native.token_count);
             }
-            if (Stop != null)
+            if (Stop is IReadOnlyList<string> stop)
             {
-                native.stop_count = (ulong)Stop.Count;
-                native.stop = (byte**)arguments.Block((long)Stop.Count * sizeof(byte*));
-                for (int i = 0; i < Stop.Count; ++i) native.stop[i] = arguments.Text(Stop[i], nameof(Stop));
+                native.stop = arguments.Texts(stop, nameof(Stop), out native.stop_count);
             }
             return native;
         }

@@ -411,10 +411,10 @@ namespace Bitnet
             using (var arguments = new Arguments())
             {
                 var model = (bitnet_model*)use.Pointer;
-                bitnet_message* list = arguments.Messages(messages, nameof(messages));
+                bitnet_message* list = arguments.Messages(messages, nameof(messages), out ulong count);
                 byte* name = arguments.Text(template, nameof(template));
                 return Query.Tokens((buffer, capacity, size, why) => Native.bitnet_chat_tokenize(model, list,
-                    (ulong)messages.Count, name, (int*)buffer, capacity, size, why));
+                    count, name, (int*)buffer, capacity, size, why));
             }
         }
 
@@ -427,10 +427,10 @@ namespace Bitnet
             using (var arguments = new Arguments())
             {
                 var model = (bitnet_model*)use.Pointer;
-                bitnet_message* list = arguments.Messages(messages, nameof(messages));
+                bitnet_message* list = arguments.Messages(messages, nameof(messages), out ulong count);
                 byte* name = arguments.Text(template, nameof(template));
                 return Query.Text((buffer, capacity, size, why) => Native.bitnet_chat_render(model, list,
-                    (ulong)messages.Count, name, (byte*)buffer, capacity, size, why));
+                    count, name, (byte*)buffer, capacity, size, why));
             }
         }
 
