@@ -156,6 +156,30 @@ namespace Bitnet.Tests
             });
         }
 
+        [Test]
+        public static void TokensThatLiveLongKeepNoReplies()
+        {
+            using (Model model = Model.Open(Bytes, new ModelOptions { Threads = 1 }))
+            using (Context context = model.OpenContext(new ContextOptions { Positions = 64, Threads = 1 }))
+            {
+                var one = new CancellationTokenSource();
+                var two = new CancellationTokenSource();
+                var wrong = new GenerateOptions();
+                long before = GC.GetTotalMemory(true);
+                for (int i = 0; i < 5000; ++i)
+                {
+                    IAsyncEnumerator<string> reply =
+                        context.GenerateAsync(wrong, one.Token).GetAsyncEnumerator(two.Token);
+                    if (i % 50 == 0) Expect.Fails(Status.Argument, () => GeneratorTests.Step(reply));
+                    reply.DisposeAsync().AsTask().Wait();
+                }
+                long kilobytes = (GC.GetTotalMemory(true) - before) >> 10;
+                Expect.True(kilobytes < 500, $"two tokens keep {kilobytes} KB of 5000 replies");
+                GC.KeepAlive(one);
+                GC.KeepAlive(two);
+            }
+        }
+
         /// <summary>A list that has more, or fewer, elements whenever it is asked.</summary>
         private sealed class Changing<T> : IReadOnlyList<T>
         {

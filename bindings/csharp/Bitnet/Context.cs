@@ -336,11 +336,12 @@ namespace Bitnet
         {
             using (Generator generator = OpenGenerator(options))
             {
-                while (generator.Next(cancellation)) yield return generator.Piece;
+                for (string piece; (piece = generator.NextText(cancellation)) != null;) yield return piece;
             }
         }
 
-        /// <summary>The same without blocking: each step decodes on a thread of the pool.</summary>
+        /// <summary>The same without blocking: each step runs on a thread of the pool, the first one opens the
+        /// generator there.</summary>
         /// <param name="options">What to reply to, and how.</param>
         /// <param name="cancellation">Stops it, as the token of <c>WithCancellation</c> does.</param>
         public IAsyncEnumerable<string> GenerateAsync(GenerateOptions options,
