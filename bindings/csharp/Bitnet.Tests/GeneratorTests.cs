@@ -408,6 +408,78 @@ namespace Bitnet.Tests
         }
 
         [Test]
+        public static void ReadersDoNotEndAReply()
+        {
+            using (Model model = Model.Open(Files.Nano))
+            using (Context context = model.OpenContext(new ContextOptions { Threads = 1 }))
+            {
+                var options = new GenerateOptions { Prompt = "Once", IgnoreEnd = true, MaxTokens = 200 };
+                string expected = string.Concat(context.Generate(options));
+                int reads = 0;
+                bool over = false;
+                var reader = new Thread(() =>
+                {
+                    while (!Volatile.Read(ref over))
+                    {
+                        if (!Refused(() => context.GetStats())) ++reads;
+                        if (!Refused(() => context.SaveSequence())) ++reads;
+                    }
+                });
+                reader.Start();
+                try
+                {
+                    for (int round = 0; round < 5; ++round)
+                    {
+                        Expect.Equal(expected, string.Concat(context.Generate(options)), "the reply");
+                        context.TruncateSequence(0, 0);
+                    }
+                }
+                finally
+                {
+                    over = true;
+                    reader.Join();
+                }
+                Expect.True(reads > 0, "nothing was read meanwhile");
+            }
+        }
+
+        [Test]
+        public static void TheGate()
+        {
+            const BindingFlags hidden = BindingFlags.Instance | BindingFlags.NonPublic;
+            Type type = typeof(Model).Assembly.GetType("Bitnet.Gate");
+            object gate = Activator.CreateInstance(type, hidden, null, new object[] { "taken" }, null);
+            var enter = (Action<bool>)type.GetMethod("Enter", hidden).CreateDelegate(typeof(Action<bool>), gate);
+            var leave = (Action)type.GetMethod("Leave", hidden).CreateDelegate(typeof(Action), gate);
+
+            enter(true);
+            enter(true);
+            var writer = new Thread(() => enter(false)) { IsBackground = true };
+            writer.Start();
+            TimeSpan before = Process.GetCurrentProcess().TotalProcessorTime;
+            Expect.True(!writer.Join(500), "a writer waits for two readers");
+            double busy = (Process.GetCurrentProcess().TotalProcessorTime - before).TotalMilliseconds;
+            Expect.True(busy < 125, $"waiting 500 ms took {busy} ms of the processor");
+            foreach (bool reads in new[] { true, false })
+            {
+                Expect.Throws<InvalidOperationException>(() => enter(reads), "taken"); // the writer is the next
+            }
+            leave();
+            Expect.True(!writer.Join(50), "a writer waits for the second reader");
+            leave();
+            Expect.True(writer.Join(60000), "the writer is in");
+            foreach (bool reads in new[] { true, false })
+            {
+                Expect.Throws<InvalidOperationException>(() => enter(reads), "taken");
+            }
+            leave();
+            enter(true);
+            leave();
+            enter(false);
+            leave();
+        }
+
+        [Test]
         public static void ReadersSideBySide()
         {
             using (Model model = Model.Open(Files.Nano))

@@ -50,9 +50,10 @@ namespace Bitnet
     }
 
     /// <summary>Where decoding happens: a cache of keys and values for some sequences, and some threads. One call at a
-    /// time, on any thread; those that only read may run side by side. What comes at a wrong time is refused with
-    /// <see cref="InvalidOperationException"/>. Only <see cref="Cancel"/> and <see cref="Dispose"/> may come at any
-    /// time.</summary>
+    /// time, on any thread; those that only read (<c>Get</c>, <c>Copy</c>, <c>View</c>, <see cref="MatchSequence"/>,
+    /// <see cref="SaveSequence"/>) may run side by side. A call that does more first waits for those that read; what
+    /// comes while it waits or runs is refused with <see cref="InvalidOperationException"/>. Only
+    /// <see cref="Cancel"/> and <see cref="Dispose"/> may come at any time.</summary>
     public sealed unsafe class Context : IDisposable
     {
         private readonly ContextHandle handle;
