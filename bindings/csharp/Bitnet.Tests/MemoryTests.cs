@@ -94,6 +94,100 @@ namespace Bitnet.Tests
             new Sampler().Accept(1);
         }
 
+        /// <summary>Something that only a callback holds, and bytes to be pinned.</summary>
+        private sealed class Mark
+        {
+            internal readonly byte[] Bytes = new byte[1];
+            internal int Uses;
+        }
+
+        /// <summary>Uses many marks, each on a thread whose stack is then gone; the collector must find nearly all of
+        /// them (it may take any word for a reference).</summary>
+        private static void LetsGo(string what, Action<Mark> use)
+        {
+            const int marks = 20;
+            WeakReference[] made = Enumerable.Range(0, marks).Select(i => Used(use)).ToArray();
+            for (int i = 0; i < 50 && made.Count(mark => mark.IsAlive) > 3; ++i) Collect();
+            int kept = made.Count(mark => mark.IsAlive);
+            Expect.True(kept <= 3, $"{what}: {kept} of {marks} are never let go");
+        }
+
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private static WeakReference Used(Action<Mark> use)
+        {
+            WeakReference mark = null;
+            var thread = new Thread(() =>
+            {
+                var made = new Mark();
+                mark = new WeakReference(made.Bytes);
+                use(made);
+            });
+            thread.Start();
+            thread.Join();
+            return mark;
+        }
+
+        [Test]
+        public static void CallbacksAreLetGo()
+        {
+            Func<Mark, ModelOptions> logging = mark => new ModelOptions { Log = (level, text) => ++mark.Uses };
+            LetsGo("log of a closed model", mark => Model.Open(Bytes, logging(mark)).Dispose());
+            LetsGo("log of a model never closed", mark => Model.Open(Bytes, logging(mark)));
+            LetsGo("log of a model that did not open", mark =>
+                Expect.Fails(Status.Format, () => Model.Open(new byte[1], logging(mark))));
+            LetsGo("log of a model whose context did not open", mark =>
+            {
+                using (Model model = Model.Open(Bytes, logging(mark)))
+                {
+                    Expect.Fails(Status.Argument, () => model.OpenContext(new ContextOptions { Threads = -1 }));
+                }
+            });
+            LetsGo("bytes that did not open", mark => Expect.Fails(Status.Format, () => Model.Open(mark.Bytes)));
+            LetsGo("progress", mark => Model.Open(Bytes,
+                new ModelOptions { Progress = new Progress<double>(done => ++mark.Uses) }));
+            LetsGo("progress of a model that did not open", mark => Expect.Fails(Status.Format, () =>
+                Model.Open(new byte[1], new ModelOptions { Progress = new Progress<double>(done => ++mark.Uses) })));
+            LetsGo("reader", mark => Model.Open(Bytes.Length, (offset, buffer) =>
+            {
+                ++mark.Uses;
+                new Span<byte>(Bytes, (int)offset, buffer.Length).CopyTo(buffer);
+            }));
+            LetsGo("reader of a model that did not open", mark =>
+                Expect.Fails(Status.Format, () => Model.Open(1, (offset, buffer) => ++mark.Uses)));
+        }
+
+        [Test]
+        public static void ExecutorsAreLetGo()
+        {
+            using (Model model = Model.Open(Bytes))
+            using (var never = new CancellationTokenSource())
+            {
+                Func<Mark, int, Context> open = (mark, threads) => model.OpenContext(new ContextOptions
+                {
+                    Positions = 64,
+                    Threads = threads,
+                    Execute = (task, count) =>
+                    {
+                        ++mark.Uses;
+                        for (int i = 0; i < count; ++i) task(i);
+                    },
+                });
+                LetsGo("executor of a closed context", mark => open(mark, 2).Dispose());
+                LetsGo("executor of a context never closed", mark => open(mark, 2));
+                LetsGo("executor of a context that did not open", mark =>
+                    Expect.Fails(Status.Argument, () => open(mark, -1)));
+                LetsGo("executor of a context whose generator did not open", mark =>
+                {
+                    using (Context context = open(mark, 2))
+                    {
+                        Expect.Fails(Status.Argument, () => context.OpenGenerator(new GenerateOptions()));
+                    }
+                });
+                LetsGo("context never closed, of a call with a token that lives on", mark =>
+                    open(mark, 2).Decode(new[] { new BatchEntry(1, 0) }, never.Token));
+            }
+        }
+
         [Test]
         public static void FinalizersDoNotDisturbARunningContext()
         {
