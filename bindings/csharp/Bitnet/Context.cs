@@ -260,7 +260,7 @@ namespace Bitnet
         /// room.</exception>
         public void LoadSequence(int sequence, ReadOnlySpan<byte> saved)
         {
-            fixed (byte* data = &MemoryMarshal.GetReference(saved))
+            fixed (byte* data = &MemoryMarshal.GetReference(Spans.Placed(saved)))
             {
                 using (var use = new ContextUse(handle, false))
                 {

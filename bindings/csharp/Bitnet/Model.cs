@@ -27,7 +27,8 @@ namespace Bitnet
         /// <summary>How the next token is found.</summary>
         public Head Head { get; set; }
         /// <summary>Receives messages, on the thread of the call that logs; null: silence. Kept until the model and all
-        /// that was opened from it are closed. What it throws comes out of that call.</summary>
+        /// that was opened from it are closed. What it throws comes out of that call, which does not call it
+        /// again.</summary>
         public Action<LogLevel, string> Log { get; set; }
         /// <summary>Is told how much of opening is done, of 1.0, about a hundred times, on the opening thread. An
         /// exception it throws ends the call and comes out of it.</summary>

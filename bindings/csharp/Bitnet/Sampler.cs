@@ -107,7 +107,7 @@ namespace Bitnet
         /// infinity, or a biased token is not among them.</exception>
         public int Sample(ReadOnlySpan<float> logits)
         {
-            fixed (float* first = &MemoryMarshal.GetReference(logits))
+            fixed (float* first = &MemoryMarshal.GetReference(Spans.Placed(logits)))
             {
                 using (var use = new SamplerUse(Handle))
                 {

@@ -125,6 +125,16 @@ namespace Bitnet
         }
     }
 
+    /// <summary>Spans for calls that take NULL for a mistake.</summary>
+    internal static class Spans
+    {
+        /// <summary>The same, with a place also if it is empty.</summary>
+        internal static ReadOnlySpan<T> Placed<T>(ReadOnlySpan<T> span)
+        {
+            return span.IsEmpty ? new ReadOnlySpan<T>(new T[1], 0, 0) : span;
+        }
+    }
+
     /// <summary>Calls that tell the size needed when the buffer is too small.</summary>
     internal static unsafe class Query
     {
