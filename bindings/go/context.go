@@ -383,9 +383,9 @@ func (c *Context) Save(sequence int32) ([]byte, error) {
 // Load replaces a sequence by a saved one, all or nothing. It fails with ErrFormat (data is damaged or no saved
 // sequence), ErrUnsupported (it was saved from another model) and ErrContextFull (there is no room for it).
 func (c *Context) Load(sequence int32, data []byte) error {
+	from := notNil(data)
 	return c.try(func(why *C.bitnet_error) C.bitnet_status {
-		return C.bitnet_ctx_load(c.handle, C.int32_t(sequence), unsafe.Pointer(first[byte](data)),
-			C.uint64_t(len(data)), why)
+		return C.bitnet_ctx_load(c.handle, C.int32_t(sequence), unsafe.Pointer(&from[0]), C.uint64_t(len(data)), why)
 	})
 }
 

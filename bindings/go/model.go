@@ -113,9 +113,10 @@ func OpenModelReaderAt(reader io.ReaderAt, size int64, options *ModelOptions) (*
 // not keep: bytes of a go:embed variable, of a mapped file or of C. For others there is OpenModelReaderAt with
 // bytes.NewReader. It fails as OpenModel does.
 func OpenModelMemory(data []byte, options *ModelOptions) (*Model, error) {
+	from := notNil(data)
 	return openModel(options, nil, data,
 		func(o *C.bitnet_model_options, _ unsafe.Pointer, m **C.bitnet_model, why *C.bitnet_error) C.bitnet_status {
-			return C.bitnet_model_open_memory(unsafe.Pointer(first[byte](data)), C.uint64_t(len(data)), o, m, why)
+			return C.bitnet_model_open_memory(unsafe.Pointer(&from[0]), C.uint64_t(len(data)), o, m, why)
 		})
 }
 
