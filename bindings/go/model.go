@@ -150,10 +150,10 @@ func openModel(options *ModelOptions, reader io.ReaderAt, data []byte, open func
 		o.log = C.bitnet_log_fn(C.bitnet_go_log)
 		o.log_user = state.logUser
 	}
-	callbacks := &opening{progress: options.Progress, reader: reader}
+	callbacks := &opening{progress: options.Progress, reader: reader, logger: state.logger}
 	user := newUser(callbacks)
 	defer freeUser(user)
-	if options.Progress != nil {
+	if options.Progress != nil || options.Log != nil { // a panic of Log ends the opening there
 		o.progress = C.bitnet_progress_fn(C.bitnet_go_progress)
 		o.progress_user = user
 	}
