@@ -101,6 +101,9 @@ func goReadAt(user unsafe.Pointer, offset C.uint64_t, buffer unsafe.Pointer, byt
 		whole = got == int(bytes) // then err may be nil or io.EOF
 		if !whole {
 			o.cause = err
+			if err == io.EOF { // which would pass for the end of a reply
+				o.cause = io.ErrUnexpectedEOF
+			}
 		}
 	})
 	if !whole {

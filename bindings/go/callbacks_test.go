@@ -109,8 +109,8 @@ func TestReader(t *testing.T) {
 	}
 	_, err = bitnet.OpenModelReaderAt(whole, int64(len(data))+1000, nil)
 	refused(t, err, bitnet.ErrIO)
-	if !errors.Is(err, io.EOF) {
-		t.Errorf("'%v' does not have io.EOF", err)
+	if !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		t.Errorf("'%v' does not have io.ErrUnexpectedEOF, or has io.EOF", err)
 	}
 }
 

@@ -80,7 +80,11 @@ func TestClosedHandles(t *testing.T) {
 	isClosed(t, "the zero Model", second(new(bitnet.Model).Info()))
 	isClosed(t, "the zero Context", second(new(bitnet.Context).Stats()))
 	isClosed(t, "the zero Sampler", new(bitnet.Sampler).Accept(1))
-	check(t, new(bitnet.Context).Close())
+	isClosed(t, "Next of the zero Generator", second(new(bitnet.Generator).Next(background)))
+	isClosed(t, "Info of the zero Generator", second(new(bitnet.Generator).Info()))
+	for _, zero := range []io.Closer{&bitnet.Model{}, &bitnet.Context{}, &bitnet.Sampler{}, &bitnet.Generator{}} {
+		check(t, zero.Close())
+	}
 }
 
 // Goroutines share a model, each with a context of its own; all find the same text.

@@ -92,7 +92,7 @@ func OpenModel(path string, options *ModelOptions) (*Model, error) {
 
 // OpenModelReaderAt opens a model from size bytes of reader: an archive, an encrypted file, bytes.NewReader. They are
 // read once, on this goroutine, into memory of the library; reader is not used afterwards. It fails as OpenModel does;
-// an error of reader comes back inside an ErrIO.
+// an error of reader comes back inside an ErrIO: io.ErrUnexpectedEOF if it has less than size bytes.
 func OpenModelReaderAt(reader io.ReaderAt, size int64, options *ModelOptions) (*Model, error) {
 	if size < 0 {
 		return nil, &Error{Status: ErrArgument, Message: fmt.Sprintf("the size is %d, expected 0 or more", size)}
