@@ -69,8 +69,8 @@ class Copy:
         self.declare(f"BITNET_API uint32_t {name}(void);")
         self.export(name, node or f"BITNET_{self.today().text}")
 
-    def add_field(self, struct, name):
-        self.header(rf"^(}} {struct};)", rf"  uint64_t {name};\n\1")
+    def add_field(self, struct, name, kind="uint64_t"):
+        self.header(rf"^(}} {struct};)", rf"  {kind} {name};\n\1")
         self.header(rf"({struct.upper()}_INIT [^}}]*)}}", r"\1, 0}")
         self.write_layout(struct)
 
@@ -157,8 +157,8 @@ def _(copy):
 def grow(copy, word, number):
     """Adds one of each thing that may be added; the number tells these from others."""
     upper, info = word.upper(), f"bitnet_{word}_info"
-    copy.next_minor(f"- **All**: `bitnet_{word}_call`, `{info}_init`; flag `BITNET_WANT_{upper}`; `BITNET_E_{upper}`,\n"
-                    f"  `BITNET_HEAD_{upper}`; types `bitnet_{word}`, `{info}`;\n"
+    copy.next_minor(f"- **All**: `bitnet_{word}_call`, `{info}_init`, `BITNET_{upper}_LIMIT`;\n"
+                    f"  flag `BITNET_WANT_{upper}`; `BITNET_E_{upper}`, `BITNET_HEAD_{upper}`; types `bitnet_{word}`, `{info}`;\n"
                     f"  field `{word}` of `bitnet_ctx_options`\n")
     copy.header(r"^  BITNET_WANT_LOGITS = ", rf"  BITNET_WANT_{upper} = 1u << {number},\n\g<0>")
     copy.header(r"^  BITNET_STATUS_INT32 = ", rf"  BITNET_E_{upper} = -{number},\n\g<0>")
@@ -173,6 +173,7 @@ static inline void {info}_init({info} *info) {{
     copy.declare(f"BITNET_API void bitnet_{word}_call(const bitnet_{word} *{word}, {info} *info);")
     copy.export(f"bitnet_{word}_call", f"BITNET_{copy.today().text}")
     copy.write_layout(info)
+    copy.declare(f"#define BITNET_{upper}_LIMIT {number}")
     copy.add_field("bitnet_ctx_options", word)
 
 
@@ -189,8 +190,9 @@ def _(copy):
 def _(copy):
     copy.remove_call("bitnet_ctx_sequence_match")
     copy.header(r"uint32_t batch; ", "uint64_t batch; ")
+    copy.header(r"int32_t threads;( +/\* 1\.\.1024; 0: as many)", r"int64_t threads;\1")
     copy.write_layout("bitnet_ctx_options")
-    copy.next_abi("- **Gone**: `bitnet_ctx_sequence_match`; field `batch` of `bitnet_ctx_options` is wider\n")
+    copy.next_abi("- **Gone**: `bitnet_ctx_sequence_match`; fields `batch`, `threads` of `bitnet_ctx_options` are wider\n")
 
 
 @case("a patch version")
@@ -440,6 +442,77 @@ def _(copy):
     copy.header(r"initial = BITNET_ERROR_INIT;", "initial = {sizeof(bitnet_error), 0, {0}};")
 
 
+@case("init function that does more than its macro",
+      r"bitnet_model_options_init is .* size = 0 .*, but must be \{ const bitnet_model_options initial = ")
+def _(copy):
+    copy.header(r"if \(options\) \*options = initial;(?=\n\}\n\n/\* Opens a model)",
+                "if (options) { *options = initial; options->size = 0; }")
+
+
+@case("flag that needs more than 32 bits",
+      r"BITNET_WANT_ALL is 1099511627776: numbers of its kind go from 1 to 4294967295")
+def _(copy):
+    copy.next_minor("- flag `BITNET_WANT_ALL`\n")
+    copy.header(r"^  BITNET_WANT_LOGITS = ", r"  BITNET_WANT_ALL = 1ull << 40,\n\g<0>")
+
+
+@case("failure that is positive", r"BITNET_E_NEW is 7: a status below 0 is a failure")
+def _(copy):
+    copy.next_minor("- `BITNET_E_NEW`\n")
+    copy.header(r"^  BITNET_STATUS_INT32 = ", r"  BITNET_E_NEW = 7,\n\g<0>")
+
+
+# ---- What cannot be compared, or is not the same everywhere ----
+
+
+@case("another name for a number", r"bitnet_token is another name for int32_t")
+def _(copy):
+    copy.declare("typedef int32_t bitnet_token;")
+
+
+@case("union", r"bitnet\.h:\d+: bitnet_value is a union decl")
+def _(copy):
+    copy.declare("typedef union bitnet_value { int32_t i; float f; } bitnet_value;")
+
+
+@case("union in a struct", r"within bitnet_new, .* is a union decl")
+def _(copy):
+    copy.declare("typedef struct bitnet_new { uint32_t size; union { int32_t i; float f; }; } bitnet_new;")
+
+
+@case("bit-field", r"bitnet_ctx_options\.sequences is a bit-field")
+def _(copy):
+    copy.header(r"^  uint32_t sequences; ", "  uint32_t sequences : 32; ")
+
+
+@case("number that has another size elsewhere",
+      r"bitnet_model_tensor_count has the type unsigned long: unsigned is not the")
+def _(copy):
+    copy.header(r"uint64_t (bitnet_model_tensor_count)", r"unsigned long \1")
+
+
+@case("size_t", r"bitnet_sample has the type size_t: size_t is not the same everywhere")
+def _(copy):
+    copy.header(r"^#include <stdint.h>", r"\g<0>\n#include <stddef.h>")
+    copy.header(r"(bitnet_sample\(.*) uint64_t count", r"\1 size_t count")
+
+
+@case("any number of parameters", r"bitnet_isa_name takes any number of parameters")
+def _(copy):
+    copy.header(r"bitnet_isa_name\(int32_t index\)", "bitnet_isa_name(int32_t index, ...)")
+
+
+@case("new field that leaves padding", r"bitnet_ctx_options has 4 bytes of padding at its end")
+def _(copy):
+    copy.next_minor("- field `more` of `bitnet_ctx_options`\n")
+    copy.add_field("bitnet_ctx_options", "more", "uint32_t")
+
+
+@case("new field behind padding", r"bitnet_new has 4 bytes of padding in front of more")
+def _(copy):
+    copy.declare("typedef struct bitnet_new { uint32_t size; uint64_t more; } bitnet_new;")
+
+
 # ---- Symbols ----
 
 
@@ -495,6 +568,11 @@ def _(copy):
     copy.add_call("bitnet_new_call")
     copy.release()
     copy.add_call("bitnet_late_call")
+
+
+@case("macro added without a minor version", rf"macro BITNET_DEFAULT_BATCH is new since {NOW} was released")
+def _(copy):
+    copy.declare("#define BITNET_DEFAULT_BATCH 256")
 
 
 @case("field, enum member and flag added without a minor version",
