@@ -9,6 +9,7 @@ usage: breaks_test.py [NAME...]    only the cases whose name contains one of the
 import contextlib
 import functools
 import io
+import os
 import pathlib
 import re
 import shutil
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from multiprocessing import Pool
+from unittest import mock
 
 import check
 import stub
@@ -37,7 +39,7 @@ class Copy:
 
     def __init__(self, root, source=ROOT):
         self.root, self.extra, self.soname = root, "", None
-        self.compiler, self.checks_history = stub.COMPILER, False
+        self.compiler, self.checks_history, self.path = stub.COMPILER, False, os.environ["PATH"]
         for path in (HEADER, MAP, LOG, LAYOUTS):
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / path, root / path)
@@ -113,6 +115,20 @@ class Copy:
         (self.root / EXPORTS).write_text("".join(f"{name}@@BITNET_{ABI + 1}\n" for name in names))
         (self.root / MAP).write_text(stub.node_map(f"{name}@@BITNET_{ABI + 1}" for name in names))
 
+    def other_abidiff(self, script):
+        """Another libabigail's, whose report is what the script makes of this one's."""
+        (self.root / "bin").mkdir()
+        stand_in, installed = self.root / "bin/abidiff", shutil.which("abidiff")
+        stand_in.write_text(f"""#!/bin/sh
+[ "$1" != --version ] || {{ echo abidiff: 9.8.7; exit; }}
+status=0
+report=$({installed} "$@") || status=$?
+{script}
+exit $status
+""")
+        stand_in.chmod(0o755)
+        self.path = f"{stand_in.parent}:{self.path}"
+
     def library(self):
         path, today = self.root / "libbitnet.so", self.today()
         stub.build(today.header, self.root / MAP, path, self.soname or today.soname, self.extra, self.compiler,
@@ -126,7 +142,7 @@ class Copy:
     def check(self):
         """The sentences of all checks."""
         project, library, failures = check.Project(self.root), self.library(), check.Failures()
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), mock.patch.dict(os.environ, PATH=self.path):
             check.check_header(project, failures)
             check.check_library(project, library, library, failures)
             if self.checks_history:
@@ -158,8 +174,8 @@ def grow(copy, word, number):
     """Adds one of each thing that may be added; the number tells these from others."""
     upper, info = word.upper(), f"bitnet_{word}_info"
     copy.next_minor(f"- **All**: `bitnet_{word}_call`, `{info}_init`, `BITNET_{upper}_LIMIT`;\n"
-                    f"  flag `BITNET_WANT_{upper}`; `BITNET_E_{upper}`, `BITNET_HEAD_{upper}`; types `bitnet_{word}`, `{info}`;\n"
-                    f"  field `{word}` of `bitnet_ctx_options`\n")
+                    f"  flag `BITNET_WANT_{upper}`; `BITNET_E_{upper}`, `BITNET_HEAD_{upper}`; types `bitnet_{word}`,\n"
+                    f"  `{info}`; field `{word}` of `bitnet_ctx_options`\n")
     copy.header(r"^  BITNET_WANT_LOGITS = ", rf"  BITNET_WANT_{upper} = 1u << {number},\n\g<0>")
     copy.header(r"^  BITNET_STATUS_INT32 = ", rf"  BITNET_E_{upper} = -{number},\n\g<0>")
     copy.header(r"^  BITNET_HEAD_INT32 = ", rf"  BITNET_HEAD_{upper} = {number},\n\g<0>")
@@ -192,7 +208,8 @@ def _(copy):
     copy.header(r"uint32_t batch; ", "uint64_t batch; ")
     copy.header(r"int32_t threads;( +/\* 1\.\.1024; 0: as many)", r"int64_t threads;\1")
     copy.write_layout("bitnet_ctx_options")
-    copy.next_abi("- **Gone**: `bitnet_ctx_sequence_match`; fields `batch`, `threads` of `bitnet_ctx_options` are wider\n")
+    copy.next_abi("- **Gone**: `bitnet_ctx_sequence_match`\n"
+                  "- **Wider**: fields `batch`, `threads` of `bitnet_ctx_options`\n")
 
 
 @case("a patch version")
@@ -219,6 +236,12 @@ def _(copy):
 @case("the same by clang, where there is one")
 def _(copy):
     copy.compiler, copy.checks_history = [shutil.which("clang++") or "c++", "-g"], True
+
+
+@case("an abidiff that says in more words that all is equal")
+def _(copy):
+    copy.other_abidiff('[ $status -ne 0 ] || report="No changes."; echo "$report"')
+    copy.checks_history = True
 
 
 @case("an experimental call is gone in a new minor version, its struct stays")
@@ -673,6 +696,19 @@ def _(copy):
       r"a library of tests/abi/0\.1/bitnet\.h tells no types of .* in all")
 def _(copy):
     copy.compiler, copy.checks_history = ["c++", "-g0"], True
+
+
+@case("additions told by an abidiff in other words",
+      r"(?s)abidiff, 0\.1 against .*bitnet_ctx_options. differs.*\(told by abidiff 9\.8, .*libabigail 2\.2")
+def _(copy):
+    copy.other_abidiff('echo "$report" | sed "s/ changed:/ differs:/"')
+
+
+@case("types of a baseline told by an abidiff that takes them for others",
+      r"bitnet\.abi is not of the header beside it \(told by abidiff 9\.8, .*libabigail 2\.2")
+def _(copy):
+    copy.other_abidiff('status=4; echo "something changed"')
+    copy.checks_history = True
 
 
 @case("baseline removed",
