@@ -233,7 +233,7 @@ def _(copy):
     copy.checks_history = True
 
 
-@case("the same by clang, where there is one")
+@case("library and kept headers compiled by clang, where there is one")
 def _(copy):
     copy.compiler, copy.checks_history = [shutil.which("clang++") or "c++", "-g"], True
 
@@ -479,7 +479,7 @@ def _(copy):
     copy.header(r"^  BITNET_WANT_LOGITS = ", r"  BITNET_WANT_ALL = 1ull << 40,\n\g<0>")
 
 
-@case("failure that is positive", r"BITNET_E_NEW is 7: a status below 0 is a failure")
+@case("failure that is positive", r"BITNET_E_NEW is 7: callers take a status below 0 for a failure")
 def _(copy):
     copy.next_minor("- `BITNET_E_NEW`\n")
     copy.header(r"^  BITNET_STATUS_INT32 = ", r"  BITNET_E_NEW = 7,\n\g<0>")

@@ -71,12 +71,10 @@ def check_shape(surface, changelog, failures):
         if 0x7FFFFFFF not in enum.members.values():
             failures.add(f"{name} has no ..._INT32 = 0x7fffffff, which keeps it 32 bits wide")
         check_range(enum.members, -2**31, 2**31, failures)
+        if name == "bitnet_status":
+            check_status(enum.members, failures)
     for flags in surface.flags:
         check_range(flags, 1, 2**32, failures)
-    for name, number in surface.enums["bitnet_status"].members.items():
-        if name.startswith("BITNET_E_") != (number < 0):
-            failures.add(f"{name} is {number}: a status below 0 is a failure and is called BITNET_E_...; callers go by "
-                         "the sign")
     for members in [*surface.flags, *(enum.members for enum in surface.enums.values())]:
         first = {}
         for name, number in members.items():
@@ -85,15 +83,21 @@ def check_shape(surface, changelog, failures):
 
 
 def check_padding(name, struct, failures):
-    """The library takes what a newer program's struct has more for unknown options and demands zeros there; C leaves
-    padding undefined."""
+    """In what a newer program's struct has more, the library demands zeros; C leaves padding undefined."""
     end = 0
-    for place, offset in [*((f"in front of {field.name}", field.offset) for field in struct.fields),
-                          ("at its end", struct.size)]:
+    for place, offset, size in [*((f"in front of {field.name}", field.offset, field.size) for field in struct.fields),
+                                ("at its end", struct.size, 0)]:
         if offset > end:
-            failures.add(f"{name} has {offset - end} bytes of padding {place}: nobody sets them to zero. Name them: a "
+            failures.add(f"{name} has {offset - end} bytes of padding {place}: nobody sets them to zero. Make them a "
                          "field called reserved")
-        end = offset + next((field.size for field in struct.fields if field.offset == offset), 0)
+        end = offset + size
+
+
+def check_status(members, failures):
+    for name, number in members.items():
+        if name.startswith("BITNET_E_") != (number < 0):
+            failures.add(f"{name} is {number}: callers take a status below 0 for a failure, and failures are called "
+                         "BITNET_E_...")
 
 
 def check_range(members, first, end, failures):
