@@ -31,7 +31,8 @@
 //! call may fail with [`Status::ARGUMENT`] and [`Status::MEMORY`]. A failed call changes nothing, unless it says so.
 //!
 //! Closures given to the library (log, progress, execute, a source to read) may panic: nothing unwinds through C. The
-//! panic goes on in the caller when the call has returned, and everything stays usable.
+//! panic goes on in the caller when the call has returned, and everything stays usable. In a destructor of a
+//! thread-local it may end there, reported by the panic hook only.
 //!
 //! # The library
 //!
