@@ -169,15 +169,15 @@ impl<'a> Generate<'a> {
             Prompt::Tokens(tokens) => (options.tokens, options.token_count) = (tokens.as_ptr(), tokens.len() as u64),
         }
         // The library forgets all requests up to the call's end; one that came after its beginning is meant for the new
-        // reply.
+        // reply, and renewed before Handle::open goes on with a panic.
         context.discard_cancel();
-        // SAFETY: an open context; options and what they point to are copied.
-        let generator = Handle::open(
-            |generator, why| unsafe { sys::bitnet_generate_open(context.raw(), &options, generator, why) },
-            sys::bitnet_generate_close,
-        );
-        context.renew_cancel();
-        generator
+        let open = |generator: *mut *mut sys::bitnet_generator, why: *mut sys::bitnet_error| {
+            // SAFETY: an open context; options and what they point to are copied.
+            let status = unsafe { sys::bitnet_generate_open(context.raw(), &options, generator, why) };
+            context.renew_cancel();
+            status
+        };
+        Handle::open(open, sys::bitnet_generate_close)
     }
 }
 
