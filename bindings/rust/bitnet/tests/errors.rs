@@ -235,7 +235,9 @@ fn what_was_not_wanted_is_not_there() {
     let one = replies.open(Generate::prompt("One")).unwrap();
     replies.close(one);
     replies.close(one);
-    refused(replies.info(one), Status::ARGUMENT, &[]);
+    let two = replies.open(Generate::prompt("Two")).unwrap();
+    refused(replies.info(one), Status::ARGUMENT, &["0"]);
+    assert!(format!("{replies:?}").contains(&format!("[{two}]")), "{replies:?} keeps a closed reply");
 }
 
 #[test]
