@@ -6,6 +6,10 @@ use std::env;
 use std::path::Path;
 use std::process::Command;
 
+#[allow(dead_code, non_camel_case_types)]
+#[path = "src/raw.rs"]
+mod raw;
+
 fn main() {
     for name in [
         "BITNET_LIB_DIR",
@@ -57,7 +61,9 @@ fn link(shared: bool) {
 }
 
 fn link_by_pkg_config(shared: bool) -> Result<(), String> {
-    let version = env!("CARGO_PKG_VERSION");
+    // The header's version, not the crate's, which may have corrections of its own.
+    let [major, minor, patch] = [raw::BITNET_VERSION_MAJOR, raw::BITNET_VERSION_MINOR, raw::BITNET_VERSION_PATCH];
+    let version = format!("{major}.{minor}.{patch}");
     let wanted = format!("bitnet >= {version}");
     let mut arguments = vec!["--libs", "--print-errors"];
     if !shared {

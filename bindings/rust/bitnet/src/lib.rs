@@ -37,8 +37,8 @@
 //! # The library
 //!
 //! It is found when building, by pkg-config or `BITNET_LIB_DIR`, and when running, by the loader. Everything that opens
-//! something first compares versions: the library must have the ABI version this crate was made for, and its version or
-//! a newer one.
+//! something first compares versions: the library must have the ABI version of the header this crate was made from, and
+//! that header's version or a newer one.
 #![warn(missing_docs, missing_debug_implementations, unsafe_op_in_unsafe_fn)]
 
 mod callback;

@@ -21,7 +21,7 @@ pub struct Version {
 }
 
 impl Version {
-    /// The version this crate was made for, which is its own.
+    /// The version of the library that this crate was made for. The crate's own has the same major and minor number.
     pub const CRATE: Self =
         Self { major: sys::BITNET_VERSION_MAJOR, minor: sys::BITNET_VERSION_MINOR, patch: sys::BITNET_VERSION_PATCH };
 
@@ -68,7 +68,8 @@ fn agree(abi: u32, found: Version) -> Result<()> {
         Status::UNSUPPORTED,
         format!(
             "found libbitnet {found} of ABI version {abi}, this program was built for {wanted} or newer of ABI version \
-             {wanted_abi}: install that library, or build the program with the bitnet crate {found}"
+             {wanted_abi}: install that library, or build the program with the bitnet crate {}.{}",
+            found.major, found.minor
         ),
     ))
 }
