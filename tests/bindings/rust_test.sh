@@ -179,6 +179,7 @@ builds "BITNET_LIB_DIR=$libdir" PKG_CONFIG=no-such-pkg-config
 if [ -f "$libdir/libbitnet.a" ]; then
   builds BITNET_STATIC=1
   if ldd "$chat" | grep -q libbitnet; then fail 'built with BITNET_STATIC=1, the chat needs the shared library'; fi
+  builds BITNET_STATIC=1 "PKG_CONFIG_SYSTEM_LIBRARY_PATH=$libdir"  # as one in /usr
   builds BITNET_STATIC=1 "BITNET_LIB_DIR=$libdir"
 else
   echo 'not built: this installation has no libbitnet.a'

@@ -18,6 +18,7 @@ fn main() {
         "PKG_CONFIG_PATH",
         "PKG_CONFIG_LIBDIR",
         "PKG_CONFIG_SYSROOT_DIR",
+        "PKG_CONFIG_SYSTEM_LIBRARY_PATH",
     ] {
         println!("cargo:rerun-if-env-changed={name}");
     }
@@ -65,18 +66,16 @@ fn link_by_pkg_config(shared: bool) -> Result<(), String> {
     let [major, minor, patch] = [raw::BITNET_VERSION_MAJOR, raw::BITNET_VERSION_MINOR, raw::BITNET_VERSION_PATCH];
     let version = format!("{major}.{minor}.{patch}");
     let wanted = format!("bitnet >= {version}");
-    let mut arguments = vec!["--libs", "--print-errors"];
-    if !shared {
-        arguments.push("--static");
-    }
-    arguments.push(&wanted);
     let program = env::var("PKG_CONFIG").unwrap_or_else(|_| "pkg-config".into());
+    let mut command = Command::new(&program);
+    command.args(["--libs", "--print-errors", &format!("bitnet >= {version}")]);
+    if !shared {
+        // rustc looks for archives in the folders it is told, not in the linker's own ones, which pkg-config leaves out.
+        command.arg("--static").env("PKG_CONFIG_ALLOW_SYSTEM_LIBS", "1");
+    }
     let advice = "Install libbitnet and its development files, let PKG_CONFIG_PATH name the folder of its bitnet.pc, \
                   or set BITNET_LIB_DIR to the folder of the library";
-    let output = Command::new(&program)
-        .args(&arguments)
-        .output()
-        .map_err(|error| format!("{program} cannot be run: {error}. {advice}"))?;
+    let output = command.output().map_err(|error| format!("{program} cannot be run: {error}. {advice}"))?;
     if !output.status.success() {
         let reason = String::from_utf8_lossy(&output.stderr).trim().replace('\n', " ");
         return Err(format!("{program} finds no libbitnet {version} or newer: {reason}. {advice}"));
