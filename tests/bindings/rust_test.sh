@@ -176,6 +176,11 @@ lacks 'finds no libbitnet' "PKG_CONFIG_LIBDIR=$scratch/empty"
 lacks 'cannot be run' PKG_CONFIG=no-such-pkg-config
 lacks 'it has none of libbitnet.so' "BITNET_LIB_DIR=$scratch/empty"
 builds "BITNET_LIB_DIR=$libdir" PKG_CONFIG=no-such-pkg-config
+mkdir "$scratch/with space"
+ln -s "$tree" "$scratch/with space/tree"
+# shellcheck disable=SC2016  # for pkg-config to expand
+sed 's|^prefix=|prefix=${pcfiledir}/tree|' "$libdir/pkgconfig/bitnet.pc" >"$scratch/with space/bitnet.pc"
+builds PKG_CONFIG_SYSROOT_DIR= "PKG_CONFIG_LIBDIR=$scratch/with space"
 if [ -f "$libdir/libbitnet.a" ]; then
   builds BITNET_STATIC=1
   if ldd "$chat" | grep -q libbitnet; then fail 'built with BITNET_STATIC=1, the chat needs the shared library'; fi

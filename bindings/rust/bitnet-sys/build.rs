@@ -80,10 +80,25 @@ fn link_by_pkg_config(shared: bool) -> Result<(), String> {
         let reason = String::from_utf8_lossy(&output.stderr).trim().replace('\n', " ");
         return Err(format!("{program} finds no libbitnet {version} or newer: {reason}. {advice}"));
     }
-    for flag in String::from_utf8_lossy(&output.stdout).split_whitespace() {
-        obey(flag, shared);
+    for flag in words(&String::from_utf8_lossy(&output.stdout)) {
+        obey(&flag, shared);
     }
     Ok(())
+}
+
+/// The flags of pkg-config's answer, which it writes for a shell: a backslash goes before what is to be taken as it is.
+fn words(answer: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut letters = answer.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => words.last_mut().unwrap().extend(letters.next()),
+            _ if letter.is_whitespace() => words.push(String::new()),
+            _ => words.last_mut().unwrap().push(letter),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 /// One flag that pkg-config gave.
