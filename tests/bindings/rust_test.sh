@@ -175,6 +175,8 @@ mkdir "$scratch/empty"
 lacks 'finds no libbitnet' "PKG_CONFIG_LIBDIR=$scratch/empty"
 lacks 'cannot be run' PKG_CONFIG=no-such-pkg-config
 lacks 'it has none of libbitnet.so' "BITNET_LIB_DIR=$scratch/empty"
+lacks 'expected an absolute path' BITNET_LIB_DIR=lib
+builds BITNET_LIB_DIR=
 builds "BITNET_LIB_DIR=$libdir" PKG_CONFIG=no-such-pkg-config
 mkdir "$scratch/with space"
 ln -s "$tree" "$scratch/with space/tree"

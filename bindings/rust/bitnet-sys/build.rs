@@ -1,7 +1,7 @@
 //! Tells the linker where libbitnet is: in `BITNET_LIB_DIR`, or where pkg-config says.
 //!
 //! `BITNET_STATIC=1` links the archive instead of the shared library. `PKG_CONFIG` names another pkg-config,
-//! which is how to cross-compile.
+//! which is how to cross-compile. A variable that is empty counts as unset.
 use std::env;
 use std::path::Path;
 use std::process::Command;
@@ -24,13 +24,13 @@ fn main() {
     }
     println!("cargo:rerun-if-changed=build.rs");
     // docs.rs has no libbitnet, and documentation needs none.
-    if env::var_os("DOCS_RS").is_some() {
+    if variable("DOCS_RS").is_some() {
         return;
     }
-    let shared = env::var("BITNET_STATIC").map_or(true, |value| value.is_empty() || value == "0");
-    let result = match env::var("BITNET_LIB_DIR") {
-        Ok(directory) => link_in(&directory, shared),
-        Err(_) => link_by_pkg_config(shared),
+    let shared = variable("BITNET_STATIC").map_or(true, |value| value == "0");
+    let result = match variable("BITNET_LIB_DIR") {
+        Some(directory) => link_in(&directory, shared),
+        None => link_by_pkg_config(shared),
     };
     if let Err(sentence) = result {
         eprintln!("bitnet-sys: {sentence}");
@@ -38,10 +38,19 @@ fn main() {
     }
 }
 
+/// A variable of the environment, unless it is empty.
+fn variable(name: &str) -> Option<String> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(|value| value.to_string_lossy().into_owned())
+}
+
 /// What the archive needs beside the C library. pkg-config knows it better; this is for `BITNET_LIB_DIR`.
 const NEEDED_BY_ARCHIVE: [&str; 6] = ["cjson", "utf8proc", "stdc++", "m", "pthread", "dl"];
 
 fn link_in(directory: &str, shared: bool) -> Result<(), String> {
+    // Cargo runs this program in a folder of its own, so a relative path would be looked up where nobody means it.
+    if !Path::new(directory).is_absolute() {
+        return Err(format!("BITNET_LIB_DIR is {directory}: expected an absolute path"));
+    }
     let names: &[&str] = match shared {
         true => &["libbitnet.so", "libbitnet.dylib", "bitnet.lib", "libbitnet.dll.a"],
         false => &["libbitnet.a", "bitnet.lib"],
@@ -66,7 +75,7 @@ fn link_by_pkg_config(shared: bool) -> Result<(), String> {
     let [major, minor, patch] = [raw::BITNET_VERSION_MAJOR, raw::BITNET_VERSION_MINOR, raw::BITNET_VERSION_PATCH];
     let version = format!("{major}.{minor}.{patch}");
     let wanted = format!("bitnet >= {version}");
-    let program = env::var("PKG_CONFIG").unwrap_or_else(|_| "pkg-config".into());
+    let program = variable("PKG_CONFIG").unwrap_or_else(|| "pkg-config".into());
     let mut command = Command::new(&program);
     command.args(["--libs", "--print-errors", &format!("bitnet >= {version}")]);
     if !shared {
