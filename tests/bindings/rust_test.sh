@@ -188,6 +188,9 @@ if [ -f "$libdir/libbitnet.a" ]; then
   if ldd "$chat" | grep -q libbitnet; then fail 'built with BITNET_STATIC=1, the chat needs the shared library'; fi
   builds BITNET_STATIC=1 "PKG_CONFIG_SYSTEM_LIBRARY_PATH=$libdir"  # as one in /usr
   builds BITNET_STATIC=1 "BITNET_LIB_DIR=$libdir"
+  if env BITNET_STATIC=1 "BITNET_LIB_DIR=$libdir" CXXSTDLIB=none cargo build --example chat --locked --offline --quiet \
+    2>"$scratch/said"; then fail 'built with CXXSTDLIB=none'; fi
+  grep -q -- '-lnone' "$scratch/said" || fail "with CXXSTDLIB=none, said '$(cat "$scratch/said")', which lacks '-lnone'"
 else
   echo 'not built: this installation has no libbitnet.a'
 fi

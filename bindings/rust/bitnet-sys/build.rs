@@ -1,7 +1,8 @@
 //! Tells the linker where libbitnet is: in `BITNET_LIB_DIR`, or where pkg-config says.
 //!
-//! `BITNET_STATIC=1` links the archive instead of the shared library. `PKG_CONFIG` names another pkg-config,
-//! which is how to cross-compile. A variable that is empty counts as unset.
+//! `BITNET_STATIC=1` links the archive instead of the shared library; `CXXSTDLIB` names the C++ library that the archive
+//! in `BITNET_LIB_DIR` was built with, if it is not `stdc++`. `PKG_CONFIG` names another pkg-config, which is how to
+//! cross-compile. A variable that is empty counts as unset.
 use std::env;
 use std::path::Path;
 use std::process::Command;
@@ -14,6 +15,7 @@ fn main() {
     for name in [
         "BITNET_LIB_DIR",
         "BITNET_STATIC",
+        "CXXSTDLIB",
         "PKG_CONFIG",
         "PKG_CONFIG_PATH",
         "PKG_CONFIG_LIBDIR",
@@ -43,8 +45,8 @@ fn variable(name: &str) -> Option<String> {
     env::var_os(name).filter(|value| !value.is_empty()).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// What the archive needs beside the C library. pkg-config knows it better; this is for `BITNET_LIB_DIR`.
-const NEEDED_BY_ARCHIVE: [&str; 6] = ["cjson", "utf8proc", "stdc++", "m", "pthread", "dl"];
+/// What the archive needs beside the C and C++ libraries. pkg-config knows it better; this is for `BITNET_LIB_DIR`.
+const NEEDED_BY_ARCHIVE: [&str; 5] = ["cjson", "utf8proc", "m", "pthread", "dl"];
 
 fn link_in(directory: &str, shared: bool) -> Result<(), String> {
     // Cargo runs this program in a folder of its own, so a relative path would be looked up where nobody means it.
@@ -62,6 +64,7 @@ fn link_in(directory: &str, shared: bool) -> Result<(), String> {
     link(shared);
     if !shared {
         NEEDED_BY_ARCHIVE.iter().for_each(|name| println!("cargo:rustc-link-lib={name}"));
+        println!("cargo:rustc-link-lib={}", variable("CXXSTDLIB").as_deref().unwrap_or("stdc++"));
     }
     Ok(())
 }
@@ -74,7 +77,6 @@ fn link_by_pkg_config(shared: bool) -> Result<(), String> {
     // The header's version, not the crate's, which may have corrections of its own.
     let [major, minor, patch] = [raw::BITNET_VERSION_MAJOR, raw::BITNET_VERSION_MINOR, raw::BITNET_VERSION_PATCH];
     let version = format!("{major}.{minor}.{patch}");
-    let wanted = format!("bitnet >= {version}");
     let program = variable("PKG_CONFIG").unwrap_or_else(|| "pkg-config".into());
     let mut command = Command::new(&program);
     command.args(["--libs", "--print-errors", &format!("bitnet >= {version}")]);
