@@ -46,17 +46,21 @@ toolchain() {
   export PATH CARGO_TARGET_DIR
 }
 
+# Warnings of the oldest version that the crates are for, which is Debian's, are failures. What newer ones warn of is
+# theirs to change, and only shown.
 own_tests() {
   say "tests and documentation, $(rustc --version)"
+  case $(rustc --version) in *' 1.63.'*) deny='-D warnings' ;; *) deny= ;; esac
   BITNET_SLOW_MODEL=$slow_model cargo test --workspace --locked --offline
   if cargo clippy --version >/dev/null 2>&1; then
-    cargo clippy --workspace --all-targets --locked --offline --quiet -- -D warnings
+    # shellcheck disable=SC2086
+    cargo clippy --workspace --all-targets --locked --offline --quiet -- $deny
   else
     skip "there is no clippy for $(rustc --version) (Debian: rust-clippy)"
   fi
   # Formatted by the rustfmt that formats what is generated; others may differ.
   case $(cargo fmt --version 2>/dev/null) in *' 1.5.1'*) cargo fmt --check ;; esac
-  RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --offline --quiet
+  RUSTDOCFLAGS=$deny cargo doc --workspace --no-deps --locked --offline --quiet
 }
 
 [ -n "${BITNET_FACTS:-}" ] || skip 'BITNET_FACTS names no facts of the C compiler, so nothing is compared with them'

@@ -441,6 +441,7 @@ fn a_pool_that_panics_or_leaves_work() {
 
 /// Thread-locals are destroyed in the reverse order of their first use: the crate's own before this one.
 #[test]
+#[allow(clippy::declare_interior_mutable_const)] // clippy 1.63 sees one in thread_local!
 fn calls_in_a_destructor_of_a_thread_local() {
     struct AtEnd(Option<(Context, Sampler, Arc<AtomicUsize>, mpsc::Sender<Status>)>);
     impl Drop for AtEnd {
@@ -453,7 +454,7 @@ fn calls_in_a_destructor_of_a_thread_local() {
             failures.send(context.logits(0).unwrap_err().status()).unwrap();
         }
     }
-    thread_local!(static LAST: RefCell<AtEnd> = RefCell::new(AtEnd(None)));
+    thread_local!(static LAST: RefCell<AtEnd> = const { RefCell::new(AtEnd(None)) });
     let (send, failures) = mpsc::channel();
     let calls = Arc::new(AtomicUsize::new(0));
     let count = calls.clone();
