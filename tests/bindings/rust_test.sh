@@ -205,6 +205,17 @@ sed 's/^\(version = ".*\.\).*/\1255"/' "$crates/bitnet-sys/Cargo.toml" >"$scratc
 grep '^version' "$scratch/corrected/Cargo.toml"
 (cd "$scratch/corrected" && cargo check --offline --quiet) || fail 'it wants a library of its own version'
 
+say 'what the crates are published with'
+for crate in bitnet-sys bitnet; do
+  cargo package --list -p $crate --offline --allow-dirty >"$scratch/files" 2>"$scratch/said" ||
+    fail "cargo package -p $crate: $(cat "$scratch/said")"
+  if grep 'manifest has no' "$scratch/said"; then fail "$crate/Cargo.toml lacks something"; fi
+  for file in LICENSE README.md src/lib.rs; do
+    grep -qx $file "$scratch/files" || fail "$crate is published without $file"
+  done
+  cmp "$source/LICENSE" "$crate/LICENSE"
+done
+
 say 'valgrind'
 if ! command -v valgrind >/dev/null; then
   skip 'there is no valgrind'
