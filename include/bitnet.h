@@ -463,7 +463,7 @@ static inline void bitnet_ctx_options_init(bitnet_ctx_options *options) {
  * BITNET_E_STATE: the model was opened with BITNET_MODEL_DESCRIBE. Since 0.1. */
 BITNET_API bitnet_status bitnet_ctx_open(const bitnet_model *model, const bitnet_ctx_options *options,
                                          bitnet_ctx **ctx, bitnet_error *why);
-/* Closes it. Its generators must be closed before. Since 0.1. */
+/* Closes it. Its generators must be closed before; one that is never used again may be leaked. Since 0.1. */
 BITNET_API void bitnet_ctx_close(bitnet_ctx *ctx);
 
 enum {

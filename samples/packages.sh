@@ -5,7 +5,8 @@
 #        Rust, Go and C# (without them those tests skip)
 set -eu
 
-packages='meson ninja-build gcc g++ pkg-config libcjson-dev libmimalloc-dev libutf8proc-dev'
+# dpkg-dev tells Meson the folder that Debian has for libraries: with it `meson install` installs where the loader looks.
+packages='meson ninja-build gcc g++ pkg-config dpkg-dev libcjson-dev libmimalloc-dev libutf8proc-dev'
 emulated=
 outside=
 if [ "${1:-}" = tests ]; then

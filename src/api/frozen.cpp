@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <cstring>
 
-static_assert(sizeof(void*) == 8,
-              "0.1 was never built for other pointers: its sizes are not known");
+// No system with other pointers had 0.1.
+#if UINTPTR_MAX == UINT64_MAX
 
 #define BITNET_FROZEN_INIT(type, bytes)                                              \
   struct type;                                                                       \
@@ -31,3 +31,5 @@ BITNET_FROZEN_INIT(bitnet_sampler_options, 56)
 BITNET_FROZEN_INIT(bitnet_generate_options, 104)
 BITNET_FROZEN_INIT(bitnet_generate_info, 56)
 BITNET_FROZEN_INIT(bitnet_machine_limits, 32)
+
+#endif

@@ -76,10 +76,19 @@ mv "$libdir/libbitnet.so.$version" "$libdir/hidden"
 runs "$scratch/elsewhere/bin/hello_c"
 runs "$scratch/elsewhere/bin/hello_cxx"
 
-# ---- Incomplete installations ------------------------------------------------------------------
-# Only the archive: it stands in for the library.
+# ---- Other installations -----------------------------------------------------------------------
 sed "s/bitnet [0-9.]* /bitnet $version /" "$work/project/CMakeLists.txt" >"$work/this"
 mv "$work/this" "$work/project/CMakeLists.txt"
+# A later library than the files for building: that library, not the archive beside it.
+soname=$(readlink "$libdir/libbitnet.so")
+cp "$libdir/hidden" "$libdir/libbitnet.so.$version.99"
+ln -sf "libbitnet.so.$version.99" "$libdir/$soname"
+status 0 cmake -S "$work/project" -B "$scratch/later"
+status 0 cmake --build "$scratch/later"
+runs "$scratch/later/hello"
+readelf -dW "$scratch/later/hello" | grep -q "NEEDED.*$soname" || fail 'beside a later library the archive is linked'
+rm "$libdir/libbitnet.so.$version.99"
+# Only the archive: it stands in for the library.
 if [ -f "$libdir/libbitnet.a" ]; then
   status 0 cmake -S "$work/project" -B "$scratch/archive"
   status 0 cmake --build "$scratch/archive"
@@ -89,7 +98,7 @@ fi
 # Neither: a sentence says so.
 status 1 cmake -S "$work/project" -B "$scratch/neither"
 tr -s ' \n' ' ' <"$err" >"$work/sentence"
-grep -qF "neither $libdir/libbitnet.so.$version nor $libdir/libbitnet.a is there" "$work/sentence" ||
+grep -q "neither $libdir/libbitnet.so.[0-9.]* nor $libdir/libbitnet.a is there" "$work/sentence" ||
   fail "without a library CMake says: $(cat "$err")"
 
 echo "linked with $linked; accepted $accepted; refused $refused"

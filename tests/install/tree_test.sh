@@ -112,30 +112,30 @@ layout() {
   mv "$scratch/to-$name" "$scratch/$name"
 }
 
-layout own --prefix=/opt/own --libdir=lib64 --bindir=tools/bin --includedir=include/bitnet-0 --datadir=data \
+layout own --prefix=/opt/own --libdir=lib --bindir=tools/bin --includedir=include/bitnet-0 --datadir=data \
   --mandir=data/man -Dpkgconfig.relocatable=true
 sort -k 2 >"$work/all" <<END
 755 tools/bin/bitnet
 644 include/bitnet-0/bitnet.h
 644 data/bitnet/bitnet-nano.gguf
 644 data/man/man1/bitnet.1
-644 lib64/cmake/bitnet/bitnetConfig.cmake
-644 lib64/cmake/bitnet/bitnetConfigVersion.cmake
-644 lib64/pkgconfig/bitnet.pc
-lib64/libbitnet.so -> libbitnet.so.$abi
-lib64/libbitnet.so.$abi -> libbitnet.so.$version
-755 lib64/libbitnet.so.$version
+644 lib/cmake/bitnet/bitnetConfig.cmake
+644 lib/cmake/bitnet/bitnetConfigVersion.cmake
+644 lib/pkgconfig/bitnet.pc
+lib/libbitnet.so -> libbitnet.so.$abi
+lib/libbitnet.so.$abi -> libbitnet.so.$version
+755 lib/libbitnet.so.$version
 END
 list "$scratch/own/opt/own" >"$work/found"
 diff "$work/all" "$work/found" || fail 'folders of my own are not honoured'
 status 0 "$scratch/own/opt/own/tools/bin/bitnet" chat 'What is the capital of France?'
 stdout_has Paris
 # Both ways to find it, from where it is now.
-flags=$(PKG_CONFIG_LIBDIR=$scratch/own/opt/own/lib64/pkgconfig pkg-config --cflags --libs bitnet)
+flags=$(PKG_CONFIG_LIBDIR=$scratch/own/opt/own/lib/pkgconfig pkg-config --cflags --libs bitnet)
 include=${flags#-I}
 [ "$(realpath "${include%% *}")" = "$scratch/own/opt/own/include/bitnet-0" ] || fail "bitnet.pc, moved, says $flags"
 # shellcheck disable=SC2016  # CMake expands it
-grep -qF '"${bitnet_libdir}/../include/bitnet-0"' "$scratch/own/opt/own/lib64/cmake/bitnet/bitnetConfig.cmake" ||
+grep -qF '"${bitnet_libdir}/../include/bitnet-0"' "$scratch/own/opt/own/lib/cmake/bitnet/bitnetConfig.cmake" ||
   fail 'bitnetConfig.cmake does not find the header from its own place'
 
 layout usr --prefix=/usr -Dsamples=true

@@ -739,7 +739,7 @@ namespace Bitnet
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         internal static extern bitnet_status bitnet_ctx_open(bitnet_model* model, bitnet_ctx_options* options, bitnet_ctx** ctx, bitnet_error* why);
 
-        /// <summary>Closes it. Its generators must be closed before. Since 0.1.</summary>
+        /// <summary>Closes it. Its generators must be closed before; one that is never used again may be leaked. Since 0.1.</summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         internal static extern void bitnet_ctx_close(bitnet_ctx* ctx);
 
