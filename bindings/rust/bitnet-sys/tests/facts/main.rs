@@ -143,5 +143,5 @@ fn nothing_in_raw_rs_is_without_a_fact() {
 #[test]
 fn the_package_has_the_version_of_the_header() {
     let version = concat!("version ", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"), ".");
-    assert!(rust_facts().contains(version), "the crate is of {version}");
+    assert!(rust_facts().iter().any(|fact| fact.starts_with(version)), "the crate is of {version}");
 }
