@@ -10,15 +10,16 @@ INTRODUCTION = """\
  *   constant NAME VALUE
  *   function NAME RESULT PARAMETER...    as classes: void i32 u32 u64 f32 f64 ptr
  *   callback NAME RESULT PARAMETER...
- * It does not compile when a signature below is not the header's. */
+ * It does not compile when a signature below is not the header's, or a pointer is none. */
 #include <bitnet.h>
 #include <stddef.h>
 #include <stdio.h>
 
-/* How a value of a type travels: enumerations as the 32-bit integers they are. */
+/* How a value of a type travels: enumerations as the 32-bit integers they are, all pointers alike. */
 #define CLASS(type) \\
   _Generic(*(__typeof__(type) *)0, int32_t: "i32", uint32_t: "u32", uint64_t: "u64", float: "f32", double: "f64", \\
-           default: "ptr")
+           default: "a type without a class")
+#define PTR_CLASS(type) ((void)(__typeof__(*(type)0) *)0, "ptr")
 #define ENUM_CLASS(type) (sizeof(type) == 4 ? "i32" : "an enumeration that is not 32 bits wide")
 
 #define STRUCT(name) printf("struct %s %zu %zu\\n", #name, sizeof(name), _Alignof(name))
@@ -33,7 +34,8 @@ INTRODUCTION = """\
 def class_of(type_):
     if type_.kind == "void":
         return '"void"'
-    return f"ENUM_CLASS({type_.c})" if type_.kind == "enum" else f"CLASS({type_.c})"
+    macro = {"enum": "ENUM_CLASS", "ptr": "PTR_CLASS", "callback": "PTR_CLASS"}.get(type_.kind, "CLASS")
+    return f"{macro}({type_.c})"
 
 
 def signature(word, function, subject):

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field as dataclass_field
 
 from clang import cindex
 
-# The numbers of bitnet.h, by their C spelling; everything else is a pointer or a named type.
+# The numbers of bitnet.h, by their C spelling; everything else is a pointer or a named type. What else C has raises
+# ValueError: the emitters would leave it out, or take it for something it is not.
 NUMBERS = {
     "int": "i32", "int32_t": "i32", "uint32_t": "u32", "uint64_t": "u64",
     "float": "f32", "double": "f64", "char": "i8",
@@ -126,6 +127,10 @@ class Comments:
         return "" if re.match(r"-{4}", text) else text
 
 
+def is_callback(clang_type):
+    return clang_type.get_canonical().get_pointee().kind == cindex.TypeKind.FUNCTIONPROTO
+
+
 def type_of(clang_type):
     kind = clang_type.kind
     c = re.sub(r"\bconst$", "", clang_type.spelling).strip()
@@ -141,35 +146,45 @@ def type_of(clang_type):
         if underlying.kind == cindex.TypeKind.RECORD:
             whole = underlying.get_declaration().is_definition()
             return Type(c, "struct" if whole else "opaque", c)
-        return Type(c, "callback", c)
+        if is_callback(underlying):
+            return Type(c, "callback", c)
     if kind == cindex.TypeKind.ENUM:
         return Type(c, "enum", c)
     if kind == cindex.TypeKind.RECORD:
         name = clang_type.get_declaration().spelling
         return Type(name, "struct" if clang_type.get_declaration().is_definition() else "opaque", name)
     if kind == cindex.TypeKind.POINTER:
-        pointee = clang_type.get_pointee()
-        if pointee.get_canonical().kind == cindex.TypeKind.FUNCTIONPROTO:
+        if is_callback(clang_type):
             return Type(c, "callback")
-        return Type(c, "ptr", const=pointee.is_const_qualified(), target=type_of(pointee))
+        pointee = clang_type.get_pointee()
+        return Type(c, "ptr", const=pointee.is_const_qualified(), target=passed(pointee))
     if kind == cindex.TypeKind.CONSTANTARRAY:
         return Type(c, "array", target=type_of(clang_type.element_type), count=clang_type.element_count)
     if kind == cindex.TypeKind.VOID:
         return Type("void", "void")
     if c in NUMBERS:
         return Type(c, NUMBERS[c])
-    raise ValueError(f"bitnet.h uses the type {clang_type.spelling} ({kind}), which generate/header.py does not know")
+    raise ValueError(f"the type {clang_type.spelling} ({kind.name}) is none that generate/header.py knows")
 
 
-def parameters_of(cursor):
+def passed(clang_type):
+    """The type of a parameter or of what a pointer points to; arrays are fields only."""
+    if clang_type.get_canonical().kind in (cindex.TypeKind.CONSTANTARRAY, cindex.TypeKind.INCOMPLETEARRAY):
+        raise ValueError(f"{clang_type.spelling} is an array that is no field of a struct: make it a pointer")
+    return type_of(clang_type)
+
+
+def parameters_of(cursor, prototype):
     """Of a function, a callback typedef or a field that is one."""
-    return [Value(child.spelling, type_of(child.type)) for child in cursor.get_children()
+    if prototype.is_function_variadic():
+        raise ValueError(f"{cursor.spelling} takes any number of parameters")
+    return [Value(child.spelling, passed(child.type)) for child in cursor.get_children()
             if child.kind == cindex.CursorKind.PARM_DECL]
 
 
 def callback_of(cursor, name, doc):
     prototype = cursor.type.get_canonical().get_pointee()
-    return Function(name, doc, type_of(prototype.get_result()), parameters_of(cursor))
+    return Function(name, doc, type_of(prototype.get_result()), parameters_of(cursor, prototype))
 
 
 def read(path):
@@ -184,7 +199,10 @@ def read(path):
     header = Header()
     for cursor in unit.cursor.get_children():
         if cursor.location.file and cursor.location.file.name == path:
-            add(header, cursor, comments)
+            try:
+                add(header, cursor, comments)
+            except ValueError as error:
+                raise ValueError(f"{path}:{cursor.location.line}: {error}") from None
     number = header.macros
     header.version = (f"{number['BITNET_VERSION_MAJOR']}.{number['BITNET_VERSION_MINOR']}."
                       f"{number['BITNET_VERSION_PATCH']}")
@@ -196,14 +214,9 @@ def read(path):
 def add(header, cursor, comments):
     kind = cursor.kind
     if kind == cindex.CursorKind.MACRO_DEFINITION:
-        tokens = [token.spelling for token in cursor.get_tokens()]
-        if re.match(r"BITNET_(VERSION_|ABI_VERSION)", cursor.spelling):
-            header.macros[cursor.spelling] = int(tokens[1])
+        add_macro(header, cursor)
     elif kind == cindex.CursorKind.FUNCTION_DECL:
-        if cursor.storage_class == cindex.StorageClass.STATIC:
-            return  # inline in C: other languages set `size` and zeros themselves
-        header.functions.append(Function(cursor.spelling, comments.of(cursor), type_of(cursor.result_type),
-                                         parameters_of(cursor)))
+        add_function(header, cursor, comments)
     elif kind == cindex.CursorKind.ENUM_DECL:
         name = cursor.spelling if re.match(r"bitnet_\w+$", cursor.spelling) else ""
         doc = comments.of(cursor)
@@ -211,22 +224,58 @@ def add(header, cursor, comments):
             Constant(member.spelling, member.enum_value, comments.of(member), flag=not name)
             for member in cursor.get_children()]))
     elif kind == cindex.CursorKind.STRUCT_DECL:
-        doc = comments.of(cursor)
-        if not cursor.is_definition():
-            # The doc stands above the typedef, which begins on the same line.
-            header.opaque[cursor.spelling] = doc
-            return
-        fields = []
-        for child in cursor.get_children():
-            if child.kind != cindex.CursorKind.FIELD_DECL:
-                continue
-            fields.append(Value(child.spelling, type_of(child.type), comments.of(child),
-                                cursor.type.get_offset(child.spelling) // 8, child.type.get_size()))
-            if fields[-1].type.kind == "callback" and not fields[-1].type.name:
-                name = f"{cursor.spelling}.{child.spelling}"
-                header.callbacks.append(callback_of(child, name, fields[-1].doc))
-        header.structs.append(Struct(cursor.spelling, doc, cursor.type.get_size(), cursor.type.get_align(), fields))
+        add_struct(header, cursor, comments)
     elif kind == cindex.CursorKind.TYPEDEF_DECL:
-        underlying = cursor.underlying_typedef_type
-        if underlying.kind == cindex.TypeKind.POINTER:
-            header.callbacks.append(callback_of(cursor, cursor.spelling, comments.of(cursor)))
+        add_typedef(header, cursor, comments)
+    elif kind not in (cindex.CursorKind.MACRO_INSTANTIATION, cindex.CursorKind.INCLUSION_DIRECTIVE):
+        raise ValueError(unknown(cursor))
+
+
+def unknown(cursor):
+    return f"{cursor.spelling or 'what stands here'} is a {cursor.kind.name}, for which generate/header.py has no place"
+
+
+def add_macro(header, cursor):
+    name, tokens = cursor.spelling, [token.spelling for token in cursor.get_tokens()]
+    if re.match(r"BITNET_(VERSION_|ABI_VERSION)", name):
+        header.macros[name] = int(tokens[1])
+    elif name not in ("BITNET_H", "BITNET_API") and not name.endswith("_INIT"):
+        raise ValueError(f"the macro {name} is no version and no ..._INIT: other languages see constants only as "
+                         "members of an enum")
+
+
+def add_function(header, cursor, comments):
+    name = cursor.spelling
+    if cursor.storage_class != cindex.StorageClass.STATIC:
+        header.functions.append(Function(name, comments.of(cursor), type_of(cursor.result_type),
+                                         parameters_of(cursor, cursor.type)))
+    elif not name.endswith("_init"):  # those only set `size` and zeros, which other languages do themselves
+        raise ValueError(f"{name} is static and no ..._init function: other languages cannot call it")
+
+
+def add_struct(header, cursor, comments):
+    name, doc = cursor.spelling, comments.of(cursor)
+    if not cursor.is_definition():
+        # The doc stands above the typedef, which begins on the same line.
+        header.opaque[name] = doc
+        return
+    fields = []
+    for child in cursor.get_children():
+        if child.kind != cindex.CursorKind.FIELD_DECL:
+            raise ValueError(f"within {name}, {unknown(child)}")
+        if child.is_bitfield():
+            raise ValueError(f"{name}.{child.spelling} is a bit-field, which only C can place")
+        fields.append(Value(child.spelling, type_of(child.type), comments.of(child),
+                            cursor.type.get_offset(child.spelling) // 8, child.type.get_size()))
+        if fields[-1].type.kind == "callback" and not fields[-1].type.name:
+            header.callbacks.append(callback_of(child, f"{name}.{child.spelling}", fields[-1].doc))
+    header.structs.append(Struct(name, doc, cursor.type.get_size(), cursor.type.get_align(), fields))
+
+
+def add_typedef(header, cursor, comments):
+    name, underlying = cursor.spelling, cursor.underlying_typedef_type
+    if underlying.kind == cindex.TypeKind.POINTER and is_callback(underlying):
+        header.callbacks.append(callback_of(cursor, name, comments.of(cursor)))
+    elif underlying.get_canonical().get_declaration().spelling != name:
+        raise ValueError(f"{name} is another name for {underlying.spelling}: typedefs are of structs and enums of the "
+                         "same name, and of pointers to functions")

@@ -38,11 +38,19 @@ def main():
     except ImportError:
         print(f"generate: {sys.executable} has no module clang (Debian: python3-clang)", file=sys.stderr)
         return UNAVAILABLE
-    status = 0
+    try:
+        return generate(reader, arguments.parts or PARTS, arguments.out)
+    except ValueError as error:
+        print(f"generate: {error}", file=sys.stderr)
+        return 1
+
+
+def generate(reader, parts, folder):
     header = reader.read(str(ROOT / "include" / "bitnet.h"))
-    for part in arguments.parts or PARTS:
+    status = 0
+    for part in parts:
         try:
-            write(importlib.import_module(part).emit(header), arguments.out)
+            write(importlib.import_module(part).emit(header), folder)
         except reader.Unavailable as reason:
             print(f"generate: {part}: {reason}", file=sys.stderr)
             status = UNAVAILABLE

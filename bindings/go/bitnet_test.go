@@ -67,6 +67,25 @@ func TestPathIsUTF8(t *testing.T) {
 	}
 }
 
+// What a variable of the package holds does not move, so C may keep it as it does the bytes of a go:embed variable.
+var embedded struct {
+	about *string
+	file  [4 << 20]byte
+}
+
+func TestOpenMemory(t *testing.T) {
+	about := strings.Clone("the small model")
+	embedded.about = &about
+	data := embedded.file[:copy(embedded.file[:], smallBytes(t))]
+	model := must[*bitnet.Model](t)(bitnet.OpenModelMemory(data, nil))
+	defer model.Close()
+	if reply := readAll(t, ask(t, openContext(t, model, nil), question)); reply != answer {
+		t.Errorf("found '%s', expected '%s'", reply, answer)
+	}
+	_, err := bitnet.OpenModelMemory(nil, nil)
+	refused(t, err, bitnet.ErrFormat)
+}
+
 func TestTokens(t *testing.T) {
 	model := open(t, smallModel, nil)
 	for _, text := range []string{"", "The capital", "größer — 日本語 🦊", "a\x00b", "\xff\xfe",
@@ -156,6 +175,24 @@ func TestDecode(t *testing.T) {
 	check(t, json.Unmarshal(must[[]byte](t)(c.Receipt()), &receipt))
 	if receipt.Schema != "bitnet-receipt-1" {
 		t.Errorf("the receipt's schema is %s", receipt.Schema)
+	}
+}
+
+// Saved bytes may lie anywhere, also inside of what has pointers to Go memory.
+func TestLoadFromAStruct(t *testing.T) {
+	model, c := small(t, nil)
+	tokens := must[[]int32](t)(model.Tokenize(question, 0))
+	check(t, c.Decode(background, batchOf(tokens, 0)))
+	saved := must[[]byte](t)(c.Save(0))
+	var message struct {
+		about *string
+		body  [1 << 20]byte
+	}
+	about := strings.Clone("a sequence")
+	message.about = &about
+	check(t, c.Load(1, message.body[:copy(message.body[:], saved)]))
+	if found := must[int](t)(c.SequenceMatch(1, tokens)); found != len(tokens) {
+		t.Errorf("%d of %d tokens came along with %s", found, len(tokens), *message.about)
 	}
 }
 

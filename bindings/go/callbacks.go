@@ -62,20 +62,30 @@ type logger struct {
 //export goLog
 func goLog(user unsafe.Pointer, level C.bitnet_log_level, text *C.char) {
 	l := userValue(user).(*logger)
+	if l.panicked() {
+		return
+	}
 	l.run(func() { l.log(LogLevel(level), C.GoString(text)) })
 }
 
 // opening is what the callbacks of one opening model lead to.
 type opening struct {
 	panicBox
-	progress func(done float64) error
+	progress func(done float64) error // may be nil
 	reader   io.ReaderAt
-	cause    error // why progress or reader ended it
+	logger   *logger // may be nil
+	cause    error   // why progress or reader ended it
 }
 
 //export goProgress
 func goProgress(user unsafe.Pointer, done C.double) C.int {
 	o := userValue(user).(*opening)
+	if o.logger != nil && o.logger.panicked() {
+		return 1
+	}
+	if o.progress == nil {
+		return 0
+	}
 	if !o.run(func() { o.cause = o.progress(float64(done)) }) || o.cause != nil {
 		return 1
 	}
@@ -91,6 +101,9 @@ func goReadAt(user unsafe.Pointer, offset C.uint64_t, buffer unsafe.Pointer, byt
 		whole = got == int(bytes) // then err may be nil or io.EOF
 		if !whole {
 			o.cause = err
+			if err == io.EOF { // which would pass for the end of a reply
+				o.cause = io.ErrUnexpectedEOF
+			}
 		}
 	})
 	if !whole {

@@ -26,10 +26,16 @@ func openBytes(data []byte, options *bitnet.ModelOptions) (*bitnet.Model, error)
 	return bitnet.OpenModelReaderAt(bytes.NewReader(data), int64(len(data)), options)
 }
 
-// defective is the small model with a defect that is tolerated, but told.
-func defective(t *testing.T) []byte {
-	const key = "tokenizer.ggml.pre"
-	return bytes.Replace(smallBytes(t), []byte(key), []byte(strings.ToUpper(key)), 1)
+// twoDefects are keys without which a model is opened with a warning each.
+var twoDefects = []string{"tokenizer.ggml.pre", "tokenizer.ggml.token_type"}
+
+// defective is the small model without these keys.
+func defective(t *testing.T, keys ...string) []byte {
+	data := smallBytes(t)
+	for _, key := range keys {
+		data = bytes.Replace(data, []byte(key), []byte(strings.ToUpper(key)), 1)
+	}
+	return data
 }
 
 func TestLog(t *testing.T) {
@@ -37,13 +43,18 @@ func TestLog(t *testing.T) {
 	options := &bitnet.ModelOptions{Log: func(level bitnet.LogLevel, text string) {
 		lines = append(lines, level.String()+": "+text)
 	}}
-	model := must[*bitnet.Model](t)(openBytes(defective(t), options))
+	model := must[*bitnet.Model](t)(openBytes(defective(t, "tokenizer.ggml.pre"), options))
 	defer model.Close()
 	if len(lines) != 1 || !strings.HasPrefix(lines[0], "warning: ") || !strings.Contains(lines[0], "tokenizer.ggml.pre") {
 		t.Errorf("the log is %q, expected one warning of tokenizer.ggml.pre", lines)
 	}
+	lines = nil
+	check(t, must[*bitnet.Model](t)(openBytes(defective(t, twoDefects...), options)).Close())
+	if len(lines) != 2 {
+		t.Errorf("the log is %q, expected two warnings", lines)
+	}
 	options.Flags = bitnet.ModelStrict
-	_, err := openBytes(defective(t), options)
+	_, err := openBytes(defective(t, "tokenizer.ggml.pre"), options)
 	refused(t, err, bitnet.ErrUnsupported, "tokenizer.ggml.pre")
 }
 
@@ -98,8 +109,8 @@ func TestReader(t *testing.T) {
 	}
 	_, err = bitnet.OpenModelReaderAt(whole, int64(len(data))+1000, nil)
 	refused(t, err, bitnet.ErrIO)
-	if !errors.Is(err, io.EOF) {
-		t.Errorf("'%v' does not have io.EOF", err)
+	if !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		t.Errorf("'%v' does not have io.ErrUnexpectedEOF, or has io.EOF", err)
 	}
 }
 
@@ -110,7 +121,7 @@ func withLoadTime(info, from bitnet.ModelInfo) bitnet.ModelInfo {
 }
 
 func TestPanicsInCallbacks(t *testing.T) {
-	data, flawed := smallBytes(t), defective(t)
+	data, flawed := smallBytes(t), defective(t, "tokenizer.ggml.pre")
 	for name, call := range map[string]func(){
 		"log": func() {
 			openBytes(flawed, &bitnet.ModelOptions{Log: func(bitnet.LogLevel, string) { panic(errMine) }})
@@ -128,6 +139,23 @@ func TestPanicsInCallbacks(t *testing.T) {
 	}
 	if reply := readAll(t, ask(t, openContext(t, open(t, smallModel, nil), nil), question)); reply != answer {
 		t.Errorf("afterwards the reply is '%s'", reply)
+	}
+}
+
+// The panic ends the opening, whether or not Progress is there to be asked; no callback is called after it. (The test
+// script runs this test alone and finds that no model was opened.)
+func TestPanicInLogEndsTheOpening(t *testing.T) {
+	flawed := defective(t, twoDefects...)
+	calls := 0
+	log := func(bitnet.LogLevel, string) { calls++; panic(errMine) }
+	for name, options := range map[string]*bitnet.ModelOptions{
+		"Log alone":        {Log: log},
+		"Log and Progress": {Log: log, Progress: func(float64) error { calls++; return nil }},
+	} {
+		calls = 0
+		if found := panicOf(func() { openBytes(flawed, options) }); found != errMine || calls != 1 {
+			t.Errorf("%s: the panic is %v after %d calls, expected %v after one", name, found, calls, errMine)
+		}
 	}
 }
 

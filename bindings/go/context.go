@@ -135,7 +135,7 @@ func (c *Context) cancel() {
 
 // enter waits for the turn of a call, until leave.
 func (c *Context) enter(ctx context.Context) error {
-	if c.turn == nil {
+	if c == nil || c.turn == nil { // of the zero Generator, the zero Context
 		return closedError("context")
 	}
 	if ctx.Err() == nil {
@@ -284,7 +284,7 @@ func (c *Context) Decode(ctx context.Context, entries []BatchEntry) error {
 // slice: VocabSize unnormalized numbers. ErrState: that entry did not want logits, or there was no batch, or something
 // was decoded since, by a generator perhaps.
 func (c *Context) AppendLogits(dst []float32, index int) ([]float32, error) {
-	return c.appendRow(dst, c.vocabSize, func(row **C.float, why *C.bitnet_error) C.bitnet_status {
+	return c.appendRow(dst, index, c.vocabSize, func(row **C.float, why *C.bitnet_error) C.bitnet_status {
 		return C.bitnet_ctx_logits(c.handle, C.uint64_t(index), row, why)
 	})
 }
@@ -292,18 +292,21 @@ func (c *Context) AppendLogits(dst []float32, index int) ([]float32, error) {
 // AppendEmbedding appends the final hidden state of entry index of the last batch, after the output norm: Width
 // numbers. ErrState: that entry did not want its embedding; otherwise as AppendLogits.
 func (c *Context) AppendEmbedding(dst []float32, index int) ([]float32, error) {
-	return c.appendRow(dst, c.width, func(row **C.float, why *C.bitnet_error) C.bitnet_status {
+	return c.appendRow(dst, index, c.width, func(row **C.float, why *C.bitnet_error) C.bitnet_status {
 		return C.bitnet_ctx_embedding(c.handle, C.uint64_t(index), row, why)
 	})
 }
 
 // appendRow copies in the call's turn, since the next decode ends the row's life.
-func (c *Context) appendRow(dst []float32, width int32,
+func (c *Context) appendRow(dst []float32, index int, width int32,
 	get func(row **C.float, why *C.bitnet_error) C.bitnet_status) ([]float32, error) {
 	if err := c.enter(context.Background()); err != nil {
 		return dst, err
 	}
 	defer c.leave()
+	if err := refuseNegative(index); err != nil {
+		return dst, err
+	}
 	var row *C.float
 	if _, err := call(func(why *C.bitnet_error) C.bitnet_status { return get(&row, why) }); err != nil {
 		return dst, err
@@ -319,6 +322,9 @@ func (c *Context) appendRow(dst []float32, width int32,
 // It fails with ErrState (the entry wanted neither, or there was no batch), ErrCancelled (ctx is done), and as
 // Sampler.Sample does.
 func (c *Context) Sample(ctx context.Context, index int, count uint64, sampler *Sampler) (int32, error) {
+	if err := refuseNegative(index); err != nil {
+		return 0, err
+	}
 	var token C.int32_t
 	var closed error
 	_, err := c.decode(ctx, nil, func(why *C.bitnet_error) C.bitnet_status {
@@ -383,9 +389,9 @@ func (c *Context) Save(sequence int32) ([]byte, error) {
 // Load replaces a sequence by a saved one, all or nothing. It fails with ErrFormat (data is damaged or no saved
 // sequence), ErrUnsupported (it was saved from another model) and ErrContextFull (there is no room for it).
 func (c *Context) Load(sequence int32, data []byte) error {
+	from := notNil(data)
 	return c.try(func(why *C.bitnet_error) C.bitnet_status {
-		return C.bitnet_ctx_load(c.handle, C.int32_t(sequence), unsafe.Pointer(first[byte](data)),
-			C.uint64_t(len(data)), why)
+		return C.bitnet_ctx_load(c.handle, C.int32_t(sequence), unsafe.Pointer(&from[0]), C.uint64_t(len(data)), why)
 	})
 }
 

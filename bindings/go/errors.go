@@ -96,3 +96,11 @@ func refuseNUL(what, text string) error {
 	}
 	return nil
 }
+
+// refuseNegative speaks for the library, to which a negative index would be a very large one.
+func refuseNegative(index int) error {
+	if index < 0 {
+		return &Error{Status: ErrArgument, Message: fmt.Sprintf("entry %d: the entries of a batch begin at 0", index)}
+	}
+	return nil
+}

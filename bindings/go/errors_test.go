@@ -143,7 +143,16 @@ func TestRefusals(t *testing.T) {
 		}},
 		{"empty batch", bitnet.ErrArgument, "", func() error { return c.Decode(background, nil) }},
 		{"logits before a batch", bitnet.ErrState, "", func() error { _, err := c.AppendLogits(nil, 0); return err }},
-		{"embedding before a batch", bitnet.ErrState, "", func() error { _, err := c.AppendEmbedding(nil, -1); return err }},
+		{"embedding before a batch", bitnet.ErrState, "", func() error { _, err := c.AppendEmbedding(nil, 0); return err }},
+		{"logits before the first", bitnet.ErrArgument, "entry -1:", func() error {
+			return second(c.AppendLogits(nil, -1))
+		}},
+		{"embedding before the first", bitnet.ErrArgument, "entry -1:", func() error {
+			return second(c.AppendEmbedding(nil, -1))
+		}},
+		{"pick before the first", bitnet.ErrArgument, "entry -1:", func() error {
+			return second(c.Sample(background, -1, 0, must[*bitnet.Sampler](t)(bitnet.NewSampler(nil))))
+		}},
 		{"saved text", bitnet.ErrFormat, "", func() error { return c.Load(0, []byte("no sequence")) }},
 		{"saved nothing", bitnet.ErrFormat, "", func() error { return c.Load(0, nil) }},
 		{"sequence", bitnet.ErrArgument, "99", func() error { return c.SequenceFork(0, 99) }},

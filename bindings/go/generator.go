@@ -108,9 +108,10 @@ func (m *cMemory) generation(options *GenerateOptions) C.bitnet_generate_options
 }
 
 // Next gives the next piece of the reply, of whole UTF-8 sequences and not empty, or io.EOF when the reply is over,
-// which stays so; Info says why it ended. It fails with ErrCancelled (ctx is done; call again to go on where it stopped: of a
-// long prompt, slices of 512 tokens that were finished stay in the sequence), ErrContextFull (the cache has no room for
-// the prompt, since other sequences hold it) and ErrFormat (the model's logits are no numbers: its file is damaged).
+// which stays so; Info says why it ended. It fails with ErrCancelled (ctx is done; call again to go on where it
+// stopped: of a long prompt, slices of 512 tokens that were finished stay in the sequence), ErrContextFull (the cache
+// has no room for the prompt, since other sequences hold it) and ErrFormat (the model's logits are no numbers: its file
+// is damaged).
 func (g *Generator) Next(ctx context.Context) (string, error) {
 	defer runtime.KeepAlive(g) // its finalizer would end the call
 	var text string
@@ -173,6 +174,9 @@ func (g *Generator) Info() (GenerateInfo, error) {
 // the context's sequence, so that the next turn of a chat is quick. It always returns nil.
 func (g *Generator) Close() error {
 	c := g.context
+	if c == nil {
+		return nil // the zero Generator
+	}
 	c.mu.Lock()
 	g.closing = true
 	if c.running == g.generation {

@@ -1,13 +1,16 @@
 package bitnet_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,7 +80,11 @@ func TestClosedHandles(t *testing.T) {
 	isClosed(t, "the zero Model", second(new(bitnet.Model).Info()))
 	isClosed(t, "the zero Context", second(new(bitnet.Context).Stats()))
 	isClosed(t, "the zero Sampler", new(bitnet.Sampler).Accept(1))
-	check(t, new(bitnet.Context).Close())
+	isClosed(t, "Next of the zero Generator", second(new(bitnet.Generator).Next(background)))
+	isClosed(t, "Info of the zero Generator", second(new(bitnet.Generator).Info()))
+	for _, zero := range []io.Closer{&bitnet.Model{}, &bitnet.Context{}, &bitnet.Sampler{}, &bitnet.Generator{}} {
+		check(t, zero.Close())
+	}
 }
 
 // Goroutines share a model, each with a context of its own; all find the same text.
@@ -193,6 +200,10 @@ func residentBytes(t *testing.T) int {
 
 // noGrowth fails if rounds of use take memory that they do not give back; a round is to take a megabyte or more.
 func noGrowth(t *testing.T, use func()) {
+	t.Helper()
+	if _, err := os.Stat("/proc/self/statm"); err != nil {
+		t.Skip("this system has no /proc/self/statm")
+	}
 	const warmUp, rounds, allowed = 20, 100, 40 << 20
 	bytesAfter := func(rounds int) int {
 		for i := 0; i < rounds; i++ {
@@ -213,11 +224,11 @@ func noGrowth(t *testing.T, use func()) {
 	}
 }
 
+// megabyte is a stop text, which is copied for C and copied again by the library.
+var megabyte = []string{strings.Repeat("a long word ", 1<<20/12)}
+
 // A round opens several megabytes, so that one forgotten handle in each round shows.
 func TestClosingGivesMemoryBack(t *testing.T) {
-	if _, err := os.Stat("/proc/self/statm"); err != nil {
-		t.Skip("this system has no /proc/self/statm")
-	}
 	noGrowth(t, func() {
 		model := must[*bitnet.Model](t)(bitnet.OpenModel(smallModel, &bitnet.ModelOptions{
 			Flags: bitnet.ModelRead, Log: func(bitnet.LogLevel, string) {}}))
@@ -237,9 +248,6 @@ func TestClosingGivesMemoryBack(t *testing.T) {
 
 // Handles that nobody closed are closed by their finalizers, whatever the order in which they became garbage.
 func TestForgettingGivesMemoryBack(t *testing.T) {
-	if _, err := os.Stat("/proc/self/statm"); err != nil {
-		t.Skip("this system has no /proc/self/statm")
-	}
 	noGrowth(t, func() {
 		model := must[*bitnet.Model](t)(bitnet.OpenModel(smallModel, &bitnet.ModelOptions{Flags: bitnet.ModelRead}))
 		c := must[*bitnet.Context](t)(model.NewContext(&bitnet.ContextOptions{Threads: 2}))
@@ -248,6 +256,97 @@ func TestForgettingGivesMemoryBack(t *testing.T) {
 		ask(t, c, question)
 		runtime.GC()
 		runtime.GC()
+	})
+}
+
+// Generators and samplers that are forgotten have finalizers of their own, since nothing else of theirs may be closed.
+func TestForgottenGenerators(t *testing.T) {
+	_, c := small(t, nil)
+	noGrowth(t, func() {
+		must[*bitnet.Generator](t)(c.NewGenerator(&bitnet.GenerateOptions{Stop: megabyte}))
+		runtime.GC()
+		runtime.GC()
+	})
+}
+
+func TestForgottenSamplers(t *testing.T) {
+	bias := make([]bitnet.LogitBias, 200000)
+	for i := range bias {
+		bias[i].Token = int32(i)
+	}
+	noGrowth(t, func() {
+		must[*bitnet.Sampler](t)(bitnet.NewSampler(&bitnet.SamplerOptions{Bias: bias}))
+		runtime.GC()
+		runtime.GC()
+	})
+}
+
+// What a call copies for C goes with the call, also when it fails.
+func TestCopiesForCGiveMemoryBack(t *testing.T) {
+	_, c := small(t, nil)
+	noGrowth(t, func() {
+		check(t, must[*bitnet.Generator](t)(c.NewGenerator(&bitnet.GenerateOptions{Stop: megabyte})).Close())
+		_, err := c.NewGenerator(&bitnet.GenerateOptions{Stop: megabyte, Prompt: "x", Tokens: []int32{1}})
+		refused(t, err, bitnet.ErrArgument, "exactly one")
+	})
+}
+
+// letGo fails unless what hangs on a callback becomes garbage after use, which makes the callback around held.
+func letGo(t *testing.T, name string, use func(held *[64]byte)) {
+	t.Helper()
+	var gone atomic.Bool
+	func() {
+		held := new([64]byte)
+		runtime.SetFinalizer(held, func(*[64]byte) { gone.Store(true) })
+		use(held)
+	}()
+	for i := 0; i < 400 && !gone.Load(); i++ {
+		runtime.GC()
+		time.Sleep(5 * time.Millisecond)
+	}
+	if !gone.Load() {
+		t.Errorf("%s is kept", name)
+	}
+}
+
+func TestCallbacksAreLetGo(t *testing.T) {
+	opened := func(options *bitnet.ModelOptions) {
+		check(t, must[*bitnet.Model](t)(bitnet.OpenModel(smallModel, options)).Close())
+	}
+	logTo := func(held *[64]byte) *bitnet.ModelOptions {
+		return &bitnet.ModelOptions{Log: func(bitnet.LogLevel, string) { held[0]++ }}
+	}
+	letGo(t, "Log", func(held *[64]byte) { opened(logTo(held)) })
+	letGo(t, "Log of a failure", func(held *[64]byte) {
+		refused(t, second(bitnet.OpenModel("no-such-file", logTo(held))), bitnet.ErrIO)
+	})
+	letGo(t, "Log of a forgotten model", func(held *[64]byte) {
+		must[*bitnet.Model](t)(bitnet.OpenModel(smallModel, logTo(held)))
+	})
+	letGo(t, "Progress", func(held *[64]byte) {
+		opened(&bitnet.ModelOptions{Progress: func(float64) error { held[0]++; return nil }})
+	})
+	data := bytes.NewReader(smallBytes(t))
+	letGo(t, "a reader", func(held *[64]byte) {
+		reader := readerFunc(func(to []byte, offset int64) (int, error) {
+			held[0]++
+			return data.ReadAt(to, offset)
+		})
+		check(t, must[*bitnet.Model](t)(bitnet.OpenModelReaderAt(reader, data.Size(), nil)).Close())
+	})
+
+	model := open(t, smallModel, nil)
+	executeBy := func(held *[64]byte, threads int32) *bitnet.ContextOptions {
+		return &bitnet.ContextOptions{Threads: threads, Execute: func(func(int), int) { held[0]++ }}
+	}
+	letGo(t, "Execute", func(held *[64]byte) {
+		check(t, must[*bitnet.Context](t)(model.NewContext(executeBy(held, 2))).Close())
+	})
+	letGo(t, "Execute of a failure", func(held *[64]byte) {
+		refused(t, second(model.NewContext(executeBy(held, -2))), bitnet.ErrArgument)
+	})
+	letGo(t, "Execute of a forgotten context", func(held *[64]byte) {
+		must[*bitnet.Context](t)(model.NewContext(executeBy(held, 2)))
 	})
 }
 

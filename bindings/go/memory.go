@@ -72,6 +72,15 @@ func first[C, T any](slice []T) *C {
 	return (*C)(unsafe.Pointer(&slice[0]))
 }
 
+// notNil is data, or when that is empty some bytes to point to. A call of C takes them as unsafe.Pointer(&from[0]), in
+// these words: only then does cgo look for Go pointers in the bytes alone and not in what they are a part of.
+func notNil(data []byte) []byte {
+	if len(data) == 0 {
+		return nothing[:]
+	}
+	return data
+}
+
 // newUser makes the `user` pointer by which a callback finds value: C memory that holds a cgo.Handle, since a Go
 // pointer must not stay in C. To be given back by freeUser.
 func newUser(value any) unsafe.Pointer {

@@ -92,7 +92,7 @@ func OpenModel(path string, options *ModelOptions) (*Model, error) {
 
 // OpenModelReaderAt opens a model from size bytes of reader: an archive, an encrypted file, bytes.NewReader. They are
 // read once, on this goroutine, into memory of the library; reader is not used afterwards. It fails as OpenModel does;
-// an error of reader comes back inside an ErrIO.
+// an error of reader comes back inside an ErrIO: io.ErrUnexpectedEOF if it has less than size bytes.
 func OpenModelReaderAt(reader io.ReaderAt, size int64, options *ModelOptions) (*Model, error) {
 	if size < 0 {
 		return nil, &Error{Status: ErrArgument, Message: fmt.Sprintf("the size is %d, expected 0 or more", size)}
@@ -113,9 +113,10 @@ func OpenModelReaderAt(reader io.ReaderAt, size int64, options *ModelOptions) (*
 // not keep: bytes of a go:embed variable, of a mapped file or of C. For others there is OpenModelReaderAt with
 // bytes.NewReader. It fails as OpenModel does.
 func OpenModelMemory(data []byte, options *ModelOptions) (*Model, error) {
+	from := notNil(data)
 	return openModel(options, nil, data,
 		func(o *C.bitnet_model_options, _ unsafe.Pointer, m **C.bitnet_model, why *C.bitnet_error) C.bitnet_status {
-			return C.bitnet_model_open_memory(unsafe.Pointer(first[byte](data)), C.uint64_t(len(data)), o, m, why)
+			return C.bitnet_model_open_memory(unsafe.Pointer(&from[0]), C.uint64_t(len(data)), o, m, why)
 		})
 }
 
@@ -149,10 +150,10 @@ func openModel(options *ModelOptions, reader io.ReaderAt, data []byte, open func
 		o.log = C.bitnet_log_fn(C.bitnet_go_log)
 		o.log_user = state.logUser
 	}
-	callbacks := &opening{progress: options.Progress, reader: reader}
+	callbacks := &opening{progress: options.Progress, reader: reader, logger: state.logger}
 	user := newUser(callbacks)
 	defer freeUser(user)
-	if options.Progress != nil {
+	if options.Progress != nil || options.Log != nil { // a panic of Log ends the opening there
 		o.progress = C.bitnet_progress_fn(C.bitnet_go_progress)
 		o.progress_user = user
 	}

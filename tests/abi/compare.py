@@ -163,6 +163,9 @@ def _callbacks(old, new):
 
 
 def _macros(old, new):
+    for name in sorted(new.macros.keys() - old.macros.keys() - BEHIND_THE_BUILD):
+        if not name.endswith("_INIT"):
+            yield _addition(name, f"macro {name}")
     for name, tokens in old.macros.items():
         if name in BEHIND_THE_BUILD:
             continue

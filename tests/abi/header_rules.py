@@ -54,10 +54,13 @@ def check_sums(project, failures):
 
 
 def check_shape(surface, changelog, failures):
-    """What every public struct, enum and INIT macro has, so that it can grow."""
+    """What every public struct, enum and INIT macro has, so that it can grow and is the same everywhere."""
+    for sentence in surface.unknown:
+        failures.add(sentence)
     for name, struct in surface.structs.items():
         if struct.size is None:
             continue
+        check_padding(name, struct, failures)
         sized = struct.fields[0][:2] == ("size", 0) and struct.fields[0].type == "uint32_t"
         if sized == (name in changelog.fixed):
             failures.add(f"{name} begins {'with' if sized else 'without'} `uint32_t size`, but the rules in "
@@ -67,11 +70,41 @@ def check_shape(surface, changelog, failures):
     for name, enum in surface.enums.items():
         if 0x7FFFFFFF not in enum.members.values():
             failures.add(f"{name} has no ..._INT32 = 0x7fffffff, which keeps it 32 bits wide")
+        check_range(enum.members, -2**31, 2**31, failures)
+        if name == "bitnet_status":
+            check_status(enum.members, failures)
+    for flags in surface.flags:
+        check_range(flags, 1, 2**32, failures)
     for members in [*surface.flags, *(enum.members for enum in surface.enums.values())]:
         first = {}
         for name, number in members.items():
             if first.setdefault(number, name) != name:
                 failures.add(f"{name} and {first[number]} are both {number}: nobody could tell them apart")
+
+
+def check_padding(name, struct, failures):
+    """In what a newer program's struct has more, the library demands zeros; C leaves padding undefined."""
+    end = 0
+    for place, offset, size in [*((f"in front of {field.name}", field.offset, field.size) for field in struct.fields),
+                                ("at its end", struct.size, 0)]:
+        if offset > end:
+            failures.add(f"{name} has {offset - end} bytes of padding {place}: nobody sets them to zero. Make them a "
+                         "field called reserved")
+        end = offset + size
+
+
+def check_status(members, failures):
+    for name, number in members.items():
+        if name.startswith("BITNET_E_") != (number < 0):
+            failures.add(f"{name} is {number}: callers take a status below 0 for a failure, and failures are called "
+                         "BITNET_E_...")
+
+
+def check_range(members, first, end, failures):
+    for name, number in members.items():
+        if not first <= number < end:
+            failures.add(f"{name} is {number}: numbers of its kind go from {first} to {end - 1}, which is what 32 bits "
+                         "hold")
 
 
 def check_init(name, surface, failures):
@@ -83,8 +116,13 @@ def check_init(name, surface, failures):
     elif tokens[:5] != begin or set(tokens[5:]) - {",", "0", "{", "}"}:
         failures.add(f"{macro} is {' '.join(tokens)}, but must be {' '.join(begin)} and zeros: programs have the old "
                      "one compiled in, and zero is what the library takes for the default")
-    if f"{name}_init" not in surface.functions:
-        failures.add(f"{name} has no {name}_init")
+    if f"{name}_init" not in surface.inits:
+        failures.add(f"{name} has no {name}_init in the header, where alone its caller's size is known")
+        return
+    found, parameter = surface.inits[f"{name}_init"]
+    wanted = f"{{ const {name} initial = {macro} ; if ( {parameter} ) * {parameter} = initial ; }}"
+    if " ".join(found) != wanted:
+        failures.add(f"{name}_init is {' '.join(found)}, but must be {wanted}: the same bytes as the macro")
 
 
 def check_layouts_written(surface, layouts, failures):

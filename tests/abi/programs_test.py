@@ -31,8 +31,10 @@ def stub_of(version, folder):
 
 
 def compile_program(version, language, libraries, program):
-    subprocess.run([*LANGUAGES[language], "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{version.header.parent}",
-                    str(HERE / "program.c"), "-xnone", f"-L{libraries}", "-lbitnet", "-o", str(program)], check=True)
+    stub.run_compiler([*LANGUAGES[language], "-Wall", "-Wextra", "-Wpedantic", "-Werror",
+                       f"-I{version.header.parent}",
+                       str(HERE / "program.c"), "-xnone", f"-L{libraries}", "-lbitnet", "-o", str(program)],
+                      f"a {language} program with the header of {version.text}")
 
 
 def run(program, libraries, model):

@@ -33,6 +33,7 @@ class Version:
         self.functions = stub.functions(text)
         self.inline = stub.inline_functions(text)
         self.frozen = {}  # of the inline ones, those that were calls in an older header: {name: declaration}
+        self.structs = stub.structs(text)
         self.sized = stub.structs_with_size(text)
         self.exports = exports.read_text(encoding="utf-8").split()
         self.soname = f"libbitnet.so.{self.abi}"

@@ -6,6 +6,8 @@ import re
 import subprocess
 import tempfile
 
+COMPILER = ("c++", "-g")
+
 
 def code(header):
     """The header's text without comments and preprocessor lines."""
@@ -16,7 +18,17 @@ def code(header):
 def declarations(header):
     """(name, declaration) of every call, in the header's order."""
     for declaration in re.findall(r"\bBITNET_API\b\s*([^;]*);", code(header)):
-        yield re.search(r"(\w+)\s*\(", declaration).group(1), " ".join(declaration.split())
+        declaration = " ".join(declaration.split())
+        yield check_form(declaration), declaration
+
+
+def check_form(declaration):
+    """The name of the call that it declares."""
+    call = re.fullmatch(r"[\w\s*]+?\b(bitnet_\w+)\s*\((?!.*\b__).*\)", declaration)
+    if not call:
+        raise SystemExit(f"bitnet.h has 'BITNET_API {declaration};', which is not 'BITNET_API RESULT bitnet_NAME("
+                         "PARAMETERS);': only calls are exported, and attributes belong into BITNET_API")
+    return call[1]
 
 
 def functions(header):
@@ -25,6 +37,11 @@ def functions(header):
 
 def inline_functions(header):
     return re.findall(r"\bstatic inline\b[^;{(]*?\b(\w+)\s*\(", code(header))
+
+
+def structs(header):
+    """Those whose fields the header shows."""
+    return re.findall(r"typedef struct (\w+) \{", code(header))
 
 
 def structs_with_size(header):
@@ -45,13 +62,15 @@ def node_map(symbols):
     return script
 
 
-def build(header_path, script_path, library, soname, extra="", debug="-g", frozen=()):
+def build(header_path, script_path, library, soname, extra="", compiler=COMPILER, frozen=()):
     """Compiles the calls of a header to `library`, exported as the version script says. `extra` is more C++; `frozen`
     are declarations that the header no longer has, compiled without it."""
     with open(header_path, encoding="utf-8") as file:
         header = file.read()
     calls = [f'extern "C" {declaration} {body_of(declaration)}' for _, declaration in declarations(header)]
-    sources = {"calls.cpp": ["#include <bitnet.h>", *calls, extra]}
+    # clang describes a struct only where there is one.
+    objects = [f"{name} one_{name} = {{}};" for name in structs(header)]
+    sources = {"calls.cpp": ["#include <bitnet.h>", *calls, *objects, extra]}
     if frozen:
         names = sorted(set(re.findall(r"\bbitnet_\w+(?= \*)", " ".join(frozen))))
         offered = '__attribute__((visibility("default")))'
@@ -61,9 +80,16 @@ def build(header_path, script_path, library, soname, extra="", debug="-g", froze
         paths = [pathlib.Path(scratch) / name for name in sources]
         for path, lines in zip(paths, sources.values()):
             path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        subprocess.run(
-            ["c++", "-std=c++17", debug, "-w", "-fPIC", "-shared", "-fvisibility=hidden", f"-I{header_path.parent}",
-             f"-Wl,--version-script={script_path}", f"-Wl,-soname,{soname}", *paths, "-o", str(library)], check=True)
+        run_compiler(
+            [*compiler, "-std=c++17", "-w", "-fPIC", "-shared", "-fvisibility=hidden", f"-I{header_path.parent}",
+             f"-Wl,--version-script={script_path}", f"-Wl,-soname,{soname}", *paths, "-o", str(library)],
+            f"a library of {header_path}")
+
+
+def run_compiler(command, what):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{what} does not compile:\n{done.stderr.strip()}")
 
 
 def body_of(declaration):

@@ -5,12 +5,17 @@ import re
 from collections import namedtuple
 
 from clang import cindex
-from clang.cindex import CursorKind, TypeKind
+from clang.cindex import CursorKind, TokenKind, TypeKind
 
 Function = namedtuple("Function", "result parameters")        # spellings of types, typedefs resolved
 Struct = namedtuple("Struct", "size alignment fields")        # size is None where it is opaque
 Field = namedtuple("Field", "name offset size type")          # in bytes
 Enum = namedtuple("Enum", "type members")                     # the integer behind it; name: number
+
+# Whose size is the same wherever the library runs.
+NUMBERS = {"void", "char", "int", "float", "double",
+           *(f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64))}
+BEHIND_THE_HEADER = {CursorKind.MACRO_INSTANTIATION, CursorKind.INCLUSION_DIRECTIVE}
 
 
 class Surface:
@@ -18,6 +23,8 @@ class Surface:
 
     def __init__(self, path):
         self.functions, self.structs, self.enums = {}, {}, {}
+        self.inits = {}      # functions with a body: its tokens and their first parameter's name
+        self.unknown = []    # what these checks could not compare, in sentences
         self.flags = []      # enums without a name: {flag: number} of each
         self.types = {}      # other typedefs, which are callbacks
         self.macros = {}     # name: its tokens
@@ -47,8 +54,7 @@ class Surface:
 
     def _add(self, cursor):
         if cursor.kind == CursorKind.FUNCTION_DECL:
-            self.functions[cursor.spelling] = Function(
-                _spelling(cursor.result_type), tuple(_spelling(p.type) for p in cursor.get_arguments()))
+            self._add_function(cursor)
         elif cursor.kind == CursorKind.STRUCT_DECL:
             self._add_struct(cursor)
         elif cursor.kind == CursorKind.ENUM_DECL:
@@ -58,21 +64,60 @@ class Surface:
             else:
                 self.flags.append(members)
         elif cursor.kind == CursorKind.TYPEDEF_DECL:
-            underlying = cursor.underlying_typedef_type
-            if underlying.kind == TypeKind.POINTER:
-                self.types[cursor.spelling] = _spelling(underlying)
-        elif cursor.kind == CursorKind.MACRO_DEFINITION and cursor.spelling.startswith("BITNET_"):
-            self.macros[cursor.spelling] = [token.spelling for token in cursor.get_tokens()][1:]
+            self._add_typedef(cursor)
+        elif cursor.kind == CursorKind.MACRO_DEFINITION:
+            self.macros[cursor.spelling] = _tokens(cursor)[1:]
+        elif cursor.kind not in BEHIND_THE_HEADER:
+            self._refuse(cursor)
+
+    def _refuse(self, cursor, of=""):
+        name, what = cursor.spelling or "what stands here", cursor.kind.name.lower().replace("_", " ")
+        self.unknown.append(f"bitnet.h:{cursor.location.line}: {of}{name} is a {what}: a header that other languages "
+                            "read has none, and these checks could not compare it")
+
+    def _type(self, kind, where):
+        for word in re.findall(r"[A-Za-z_]\w*", kind.spelling):
+            if word not in NUMBERS | {"const", "struct", "enum"} and not word.startswith("bitnet_"):
+                self.unknown.append(f"{where} has the type {kind.spelling}: {word} is not the same everywhere; "
+                                    "numbers are char, int, float, double and those of stdint.h that tell their width")
+        return _spelling(kind)
+
+    def _add_function(self, cursor):
+        name, parameters = cursor.spelling, list(cursor.get_arguments())
+        self.functions[name] = Function(self._type(cursor.result_type, name),
+                                        tuple(self._type(parameter.type, name) for parameter in parameters))
+        for body in cursor.get_children():
+            if body.kind == CursorKind.COMPOUND_STMT:
+                self.inits[name] = (_tokens(body), parameters[0].spelling if parameters else "")
+        if cursor.type.kind == TypeKind.FUNCTIONPROTO and cursor.type.is_function_variadic():
+            self.unknown.append(f"{name} takes any number of parameters, which other languages cannot call")
+
+    def _add_typedef(self, cursor):
+        name, underlying = cursor.spelling, cursor.underlying_typedef_type
+        if underlying.get_pointee().get_canonical().kind == TypeKind.FUNCTIONPROTO:
+            self.types[name] = self._type(underlying, name)
+        elif underlying.get_canonical().get_declaration().spelling != name:
+            self.unknown.append(f"{name} is another name for {underlying.spelling}: typedefs are of structs, enums and "
+                                "pointers to functions; programs and bindings could not tell when it changes")
 
     def _add_struct(self, cursor):
         if not cursor.is_definition():
             self.structs.setdefault(cursor.spelling, Struct(None, None, ()))
             return
-        fields = tuple(
-            Field(field.spelling, cursor.type.get_offset(field.spelling) // 8, field.type.get_size(),
-                  _spelling(field.type))
-            for field in cursor.get_children() if field.kind == CursorKind.FIELD_DECL)
-        self.structs[cursor.spelling] = Struct(cursor.type.get_size(), cursor.type.get_align(), fields)
+        name, fields = cursor.spelling, []
+        for field in cursor.get_children():
+            if field.kind != CursorKind.FIELD_DECL:
+                self._refuse(field, f"within {name}, ")
+                continue
+            if field.is_bitfield():
+                self.unknown.append(f"{name}.{field.spelling} is a bit-field: compilers place these as they like")
+            fields.append(Field(field.spelling, cursor.type.get_offset(field.spelling) // 8, field.type.get_size(),
+                                self._type(field.type, f"{name}.{field.spelling}")))
+        self.structs[name] = Struct(cursor.type.get_size(), cursor.type.get_align(), tuple(fields))
+
+
+def _tokens(cursor):
+    return [token.spelling for token in cursor.get_tokens() if token.kind != TokenKind.COMMENT]
 
 
 def _spelling(kind):

@@ -7,15 +7,16 @@
  *   constant NAME VALUE
  *   function NAME RESULT PARAMETER...    as classes: void i32 u32 u64 f32 f64 ptr
  *   callback NAME RESULT PARAMETER...
- * It does not compile when a signature below is not the header's. */
+ * It does not compile when a signature below is not the header's, or a pointer is none. */
 #include <bitnet.h>
 #include <stddef.h>
 #include <stdio.h>
 
-/* How a value of a type travels: enumerations as the 32-bit integers they are. */
+/* How a value of a type travels: enumerations as the 32-bit integers they are, all pointers alike. */
 #define CLASS(type) \
   _Generic(*(__typeof__(type) *)0, int32_t: "i32", uint32_t: "u32", uint64_t: "u64", float: "f32", double: "f64", \
-           default: "ptr")
+           default: "a type without a class")
+#define PTR_CLASS(type) ((void)(__typeof__(*(type)0) *)0, "ptr")
 #define ENUM_CLASS(type) (sizeof(type) == 4 ? "i32" : "an enumeration that is not 32 bits wide")
 
 #define STRUCT(name) printf("struct %s %zu %zu\n", #name, sizeof(name), _Alignof(name))
@@ -247,156 +248,156 @@ int main(void) {
          CLASS(uint32_t));
   SAME(&bitnet_version_string, const char * (*)(void));
   printf("function bitnet_version_string %s\n",
-         CLASS(const char *));
+         PTR_CLASS(const char *));
   SAME(&bitnet_abi_version, uint32_t (*)(void));
   printf("function bitnet_abi_version %s\n",
          CLASS(uint32_t));
   SAME(&bitnet_status_name, const char * (*)(bitnet_status));
   printf("function bitnet_status_name %s %s\n",
-         CLASS(const char *), ENUM_CLASS(bitnet_status));
+         PTR_CLASS(const char *), ENUM_CLASS(bitnet_status));
   SAME(&bitnet_model_open, bitnet_status (*)(const char *, const bitnet_model_options *, bitnet_model **, bitnet_error *));
   printf("function bitnet_model_open %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(const char *), CLASS(const bitnet_model_options *), CLASS(bitnet_model **), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(const char *), PTR_CLASS(const bitnet_model_options *), PTR_CLASS(bitnet_model **), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_model_open_memory, bitnet_status (*)(const void *, uint64_t, const bitnet_model_options *, bitnet_model **, bitnet_error *));
   printf("function bitnet_model_open_memory %s %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(const void *), CLASS(uint64_t), CLASS(const bitnet_model_options *), CLASS(bitnet_model **), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(const void *), CLASS(uint64_t), PTR_CLASS(const bitnet_model_options *), PTR_CLASS(bitnet_model **), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_model_open_source, bitnet_status (*)(const bitnet_source *, const bitnet_model_options *, bitnet_model **, bitnet_error *));
   printf("function bitnet_model_open_source %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(const bitnet_source *), CLASS(const bitnet_model_options *), CLASS(bitnet_model **), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(const bitnet_source *), PTR_CLASS(const bitnet_model_options *), PTR_CLASS(bitnet_model **), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_model_close, void (*)(bitnet_model *));
   printf("function bitnet_model_close %s %s\n",
-         "void", CLASS(bitnet_model *));
+         "void", PTR_CLASS(bitnet_model *));
   SAME(&bitnet_model_get_info, bitnet_status (*)(const bitnet_model *, bitnet_model_info *, bitnet_error *));
   printf("function bitnet_model_get_info %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(const bitnet_model *), CLASS(bitnet_model_info *), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(const bitnet_model *), PTR_CLASS(bitnet_model_info *), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_model_metadata_count, uint64_t (*)(const bitnet_model *));
   printf("function bitnet_model_metadata_count %s %s\n",
-         CLASS(uint64_t), CLASS(const bitnet_model *));
+         CLASS(uint64_t), PTR_CLASS(const bitnet_model *));
   SAME(&bitnet_model_metadata_key, const char * (*)(const bitnet_model *, uint64_t));
   printf("function bitnet_model_metadata_key %s %s %s\n",
-         CLASS(const char *), CLASS(const bitnet_model *), CLASS(uint64_t));
+         PTR_CLASS(const char *), PTR_CLASS(const bitnet_model *), CLASS(uint64_t));
   SAME(&bitnet_model_metadata_text, bitnet_status (*)(const bitnet_model *, const char *, uint64_t, char *, uint64_t, uint64_t *, bitnet_error *));
   printf("function bitnet_model_metadata_text %s %s %s %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(const bitnet_model *), CLASS(const char *), CLASS(uint64_t), CLASS(char *), CLASS(uint64_t), CLASS(uint64_t *), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(const bitnet_model *), PTR_CLASS(const char *), CLASS(uint64_t), PTR_CLASS(char *), CLASS(uint64_t), PTR_CLASS(uint64_t *), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_model_tensor_count, uint64_t (*)(const bitnet_model *));
   printf("function bitnet_model_tensor_count %s %s\n",
-         CLASS(uint64_t), CLASS(const bitnet_model *));
+         CLASS(uint64_t), PTR_CLASS(const bitnet_model *));
   SAME(&bitnet_model_tensor, bitnet_status (*)(const bitnet_model *, uint64_t, bitnet_tensor_info *, bitnet_error *));
   printf("function bitnet_model_tensor %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(const bitnet_model *), CLASS(uint64_t), CLASS(bitnet_tensor_info *), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(const bitnet_model *), CLASS(uint64_t), PTR_CLASS(bitnet_tensor_info *), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_tokenize, bitnet_status (*)(const bitnet_model *, const char *, uint64_t, uint32_t, int32_t *, uint64_t, uint64_t *, bitnet_error *));
   printf("function bitnet_tokenize %s %s %s %s %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(const bitnet_model *), CLASS(const char *), CLASS(uint64_t), CLASS(uint32_t), CLASS(int32_t *), CLASS(uint64_t), CLASS(uint64_t *), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(const bitnet_model *), PTR_CLASS(const char *), CLASS(uint64_t), CLASS(uint32_t), PTR_CLASS(int32_t *), CLASS(uint64_t), PTR_CLASS(uint64_t *), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_detokenize, bitnet_status (*)(const bitnet_model *, const int32_t *, uint64_t, uint32_t, char *, uint64_t, uint64_t *, bitnet_error *));
   printf("function bitnet_detokenize %s %s %s %s %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(const bitnet_model *), CLASS(const int32_t *), CLASS(uint64_t), CLASS(uint32_t), CLASS(char *), CLASS(uint64_t), CLASS(uint64_t *), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(const bitnet_model *), PTR_CLASS(const int32_t *), CLASS(uint64_t), CLASS(uint32_t), PTR_CLASS(char *), CLASS(uint64_t), PTR_CLASS(uint64_t *), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_token_piece, bitnet_status (*)(const bitnet_model *, int32_t, uint32_t, const char **, uint64_t *, bitnet_error *));
   printf("function bitnet_token_piece %s %s %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(const bitnet_model *), CLASS(int32_t), CLASS(uint32_t), CLASS(const char **), CLASS(uint64_t *), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(const bitnet_model *), CLASS(int32_t), CLASS(uint32_t), PTR_CLASS(const char **), PTR_CLASS(uint64_t *), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_token_is_end, int (*)(const bitnet_model *, int32_t));
   printf("function bitnet_token_is_end %s %s %s\n",
-         CLASS(int), CLASS(const bitnet_model *), CLASS(int32_t));
+         CLASS(int), PTR_CLASS(const bitnet_model *), CLASS(int32_t));
   SAME(&bitnet_chat_tokenize, bitnet_status (*)(const bitnet_model *, const bitnet_message *, uint64_t, const char *, int32_t *, uint64_t, uint64_t *, bitnet_error *));
   printf("function bitnet_chat_tokenize %s %s %s %s %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(const bitnet_model *), CLASS(const bitnet_message *), CLASS(uint64_t), CLASS(const char *), CLASS(int32_t *), CLASS(uint64_t), CLASS(uint64_t *), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(const bitnet_model *), PTR_CLASS(const bitnet_message *), CLASS(uint64_t), PTR_CLASS(const char *), PTR_CLASS(int32_t *), CLASS(uint64_t), PTR_CLASS(uint64_t *), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_chat_render, bitnet_status (*)(const bitnet_model *, const bitnet_message *, uint64_t, const char *, char *, uint64_t, uint64_t *, bitnet_error *));
   printf("function bitnet_chat_render %s %s %s %s %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(const bitnet_model *), CLASS(const bitnet_message *), CLASS(uint64_t), CLASS(const char *), CLASS(char *), CLASS(uint64_t), CLASS(uint64_t *), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(const bitnet_model *), PTR_CLASS(const bitnet_message *), CLASS(uint64_t), PTR_CLASS(const char *), PTR_CLASS(char *), CLASS(uint64_t), PTR_CLASS(uint64_t *), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_ctx_open, bitnet_status (*)(const bitnet_model *, const bitnet_ctx_options *, bitnet_ctx **, bitnet_error *));
   printf("function bitnet_ctx_open %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(const bitnet_model *), CLASS(const bitnet_ctx_options *), CLASS(bitnet_ctx **), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(const bitnet_model *), PTR_CLASS(const bitnet_ctx_options *), PTR_CLASS(bitnet_ctx **), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_ctx_close, void (*)(bitnet_ctx *));
   printf("function bitnet_ctx_close %s %s\n",
-         "void", CLASS(bitnet_ctx *));
+         "void", PTR_CLASS(bitnet_ctx *));
   SAME(&bitnet_ctx_decode, bitnet_status (*)(bitnet_ctx *, const bitnet_batch_entry *, uint64_t, bitnet_error *));
   printf("function bitnet_ctx_decode %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(bitnet_ctx *), CLASS(const bitnet_batch_entry *), CLASS(uint64_t), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(bitnet_ctx *), PTR_CLASS(const bitnet_batch_entry *), CLASS(uint64_t), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_ctx_logits, bitnet_status (*)(const bitnet_ctx *, uint64_t, const float **, bitnet_error *));
   printf("function bitnet_ctx_logits %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(const bitnet_ctx *), CLASS(uint64_t), CLASS(const float **), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(const bitnet_ctx *), CLASS(uint64_t), PTR_CLASS(const float **), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_ctx_embedding, bitnet_status (*)(const bitnet_ctx *, uint64_t, const float **, bitnet_error *));
   printf("function bitnet_ctx_embedding %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(const bitnet_ctx *), CLASS(uint64_t), CLASS(const float **), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(const bitnet_ctx *), CLASS(uint64_t), PTR_CLASS(const float **), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_ctx_sequence_length, uint64_t (*)(const bitnet_ctx *, int32_t));
   printf("function bitnet_ctx_sequence_length %s %s %s\n",
-         CLASS(uint64_t), CLASS(const bitnet_ctx *), CLASS(int32_t));
+         CLASS(uint64_t), PTR_CLASS(const bitnet_ctx *), CLASS(int32_t));
   SAME(&bitnet_ctx_sequence_match, uint64_t (*)(const bitnet_ctx *, int32_t, const int32_t *, uint64_t));
   printf("function bitnet_ctx_sequence_match %s %s %s %s %s\n",
-         CLASS(uint64_t), CLASS(const bitnet_ctx *), CLASS(int32_t), CLASS(const int32_t *), CLASS(uint64_t));
+         CLASS(uint64_t), PTR_CLASS(const bitnet_ctx *), CLASS(int32_t), PTR_CLASS(const int32_t *), CLASS(uint64_t));
   SAME(&bitnet_ctx_sequence_fork, bitnet_status (*)(bitnet_ctx *, int32_t, int32_t, bitnet_error *));
   printf("function bitnet_ctx_sequence_fork %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(bitnet_ctx *), CLASS(int32_t), CLASS(int32_t), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(bitnet_ctx *), CLASS(int32_t), CLASS(int32_t), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_ctx_sequence_truncate, bitnet_status (*)(bitnet_ctx *, int32_t, uint64_t, bitnet_error *));
   printf("function bitnet_ctx_sequence_truncate %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(bitnet_ctx *), CLASS(int32_t), CLASS(uint64_t), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(bitnet_ctx *), CLASS(int32_t), CLASS(uint64_t), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_ctx_save, bitnet_status (*)(const bitnet_ctx *, int32_t, void *, uint64_t, uint64_t *, bitnet_error *));
   printf("function bitnet_ctx_save %s %s %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(const bitnet_ctx *), CLASS(int32_t), CLASS(void *), CLASS(uint64_t), CLASS(uint64_t *), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(const bitnet_ctx *), CLASS(int32_t), PTR_CLASS(void *), CLASS(uint64_t), PTR_CLASS(uint64_t *), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_ctx_load, bitnet_status (*)(bitnet_ctx *, int32_t, const void *, uint64_t, bitnet_error *));
   printf("function bitnet_ctx_load %s %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(bitnet_ctx *), CLASS(int32_t), CLASS(const void *), CLASS(uint64_t), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(bitnet_ctx *), CLASS(int32_t), PTR_CLASS(const void *), CLASS(uint64_t), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_ctx_cancel, void (*)(const bitnet_ctx *));
   printf("function bitnet_ctx_cancel %s %s\n",
-         "void", CLASS(const bitnet_ctx *));
+         "void", PTR_CLASS(const bitnet_ctx *));
   SAME(&bitnet_ctx_get_stats, bitnet_status (*)(const bitnet_ctx *, bitnet_ctx_stats *, bitnet_error *));
   printf("function bitnet_ctx_get_stats %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(const bitnet_ctx *), CLASS(bitnet_ctx_stats *), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(const bitnet_ctx *), PTR_CLASS(bitnet_ctx_stats *), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_ctx_receipt, bitnet_status (*)(const bitnet_ctx *, char *, uint64_t, uint64_t *, bitnet_error *));
   printf("function bitnet_ctx_receipt %s %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(const bitnet_ctx *), CLASS(char *), CLASS(uint64_t), CLASS(uint64_t *), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(const bitnet_ctx *), PTR_CLASS(char *), CLASS(uint64_t), PTR_CLASS(uint64_t *), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_model_estimate, bitnet_status (*)(const bitnet_model *, const bitnet_ctx_options *, bitnet_estimate *, bitnet_error *));
   printf("function bitnet_model_estimate %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(const bitnet_model *), CLASS(const bitnet_ctx_options *), CLASS(bitnet_estimate *), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(const bitnet_model *), PTR_CLASS(const bitnet_ctx_options *), PTR_CLASS(bitnet_estimate *), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_sampler_open, bitnet_status (*)(const bitnet_sampler_options *, bitnet_sampler **, bitnet_error *));
   printf("function bitnet_sampler_open %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(const bitnet_sampler_options *), CLASS(bitnet_sampler **), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(const bitnet_sampler_options *), PTR_CLASS(bitnet_sampler **), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_sampler_close, void (*)(bitnet_sampler *));
   printf("function bitnet_sampler_close %s %s\n",
-         "void", CLASS(bitnet_sampler *));
+         "void", PTR_CLASS(bitnet_sampler *));
   SAME(&bitnet_sample, bitnet_status (*)(bitnet_sampler *, const float *, uint64_t, int32_t *, bitnet_error *));
   printf("function bitnet_sample %s %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(bitnet_sampler *), CLASS(const float *), CLASS(uint64_t), CLASS(int32_t *), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(bitnet_sampler *), PTR_CLASS(const float *), CLASS(uint64_t), PTR_CLASS(int32_t *), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_sampler_accept, bitnet_status (*)(bitnet_sampler *, int32_t, bitnet_error *));
   printf("function bitnet_sampler_accept %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(bitnet_sampler *), CLASS(int32_t), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(bitnet_sampler *), CLASS(int32_t), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_sampler_reset, void (*)(bitnet_sampler *));
   printf("function bitnet_sampler_reset %s %s\n",
-         "void", CLASS(bitnet_sampler *));
+         "void", PTR_CLASS(bitnet_sampler *));
   SAME(&bitnet_ctx_sample, bitnet_status (*)(bitnet_ctx *, uint64_t, uint64_t, bitnet_sampler *, int32_t *, bitnet_error *));
   printf("function bitnet_ctx_sample %s %s %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(bitnet_ctx *), CLASS(uint64_t), CLASS(uint64_t), CLASS(bitnet_sampler *), CLASS(int32_t *), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(bitnet_ctx *), CLASS(uint64_t), CLASS(uint64_t), PTR_CLASS(bitnet_sampler *), PTR_CLASS(int32_t *), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_generate_open, bitnet_status (*)(bitnet_ctx *, const bitnet_generate_options *, bitnet_generator **, bitnet_error *));
   printf("function bitnet_generate_open %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(bitnet_ctx *), CLASS(const bitnet_generate_options *), CLASS(bitnet_generator **), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(bitnet_ctx *), PTR_CLASS(const bitnet_generate_options *), PTR_CLASS(bitnet_generator **), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_generate_next, bitnet_status (*)(bitnet_generator *, const char **, uint64_t *, bitnet_error *));
   printf("function bitnet_generate_next %s %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(bitnet_generator *), CLASS(const char **), CLASS(uint64_t *), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(bitnet_generator *), PTR_CLASS(const char **), PTR_CLASS(uint64_t *), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_generate_get_info, bitnet_status (*)(const bitnet_generator *, bitnet_generate_info *, bitnet_error *));
   printf("function bitnet_generate_get_info %s %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(const bitnet_generator *), CLASS(bitnet_generate_info *), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(const bitnet_generator *), PTR_CLASS(bitnet_generate_info *), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_generate_close, void (*)(bitnet_generator *));
   printf("function bitnet_generate_close %s %s\n",
-         "void", CLASS(bitnet_generator *));
+         "void", PTR_CLASS(bitnet_generator *));
   SAME(&bitnet_isa_count, int32_t (*)(void));
   printf("function bitnet_isa_count %s\n",
          CLASS(int32_t));
   SAME(&bitnet_isa_name, const char * (*)(int32_t));
   printf("function bitnet_isa_name %s %s\n",
-         CLASS(const char *), CLASS(int32_t));
+         PTR_CLASS(const char *), CLASS(int32_t));
   SAME(&bitnet_machine_measure, bitnet_status (*)(bitnet_machine_limits *, bitnet_error *));
   printf("function bitnet_machine_measure %s %s %s\n",
-         ENUM_CLASS(bitnet_status), CLASS(bitnet_machine_limits *), CLASS(bitnet_error *));
+         ENUM_CLASS(bitnet_status), PTR_CLASS(bitnet_machine_limits *), PTR_CLASS(bitnet_error *));
   SAME((bitnet_log_fn)0, void (*)(void *, bitnet_log_level, const char *));
   printf("callback bitnet_log_fn %s %s %s %s\n",
-         "void", CLASS(void *), ENUM_CLASS(bitnet_log_level), CLASS(const char *));
+         "void", PTR_CLASS(void *), ENUM_CLASS(bitnet_log_level), PTR_CLASS(const char *));
   SAME((bitnet_progress_fn)0, int (*)(void *, double));
   printf("callback bitnet_progress_fn %s %s %s\n",
-         CLASS(int), CLASS(void *), CLASS(double));
+         CLASS(int), PTR_CLASS(void *), CLASS(double));
   SAME(((bitnet_source *)0)->read_at, int (*)(void *, uint64_t, void *, uint64_t));
   printf("callback bitnet_source.read_at %s %s %s %s %s\n",
-         CLASS(int), CLASS(void *), CLASS(uint64_t), CLASS(void *), CLASS(uint64_t));
+         CLASS(int), PTR_CLASS(void *), CLASS(uint64_t), PTR_CLASS(void *), CLASS(uint64_t));
   SAME((bitnet_execute_fn)0, void (*)(void *, void (*)(void *, int32_t), void *, int32_t));
   printf("callback bitnet_execute_fn %s %s %s %s %s\n",
-         "void", CLASS(void *), CLASS(void (*)(void *, int32_t)), CLASS(void *), CLASS(int32_t));
+         "void", PTR_CLASS(void *), PTR_CLASS(void (*)(void *, int32_t)), PTR_CLASS(void *), CLASS(int32_t));
   return 0;
 }

@@ -1,31 +1,38 @@
 //! Tells the linker where libbitnet is: in `BITNET_LIB_DIR`, or where pkg-config says.
 //!
-//! `BITNET_STATIC=1` links the archive instead of the shared library. `PKG_CONFIG` names another pkg-config,
-//! which is how to cross-compile.
+//! `BITNET_STATIC=1` links the archive instead of the shared library; `CXXSTDLIB` names the C++ library that the archive
+//! in `BITNET_LIB_DIR` was built with, if it is not `stdc++`. `PKG_CONFIG` names another pkg-config, which is how to
+//! cross-compile. A variable that is empty counts as unset.
 use std::env;
 use std::path::Path;
 use std::process::Command;
+
+#[allow(dead_code, non_camel_case_types)]
+#[path = "src/raw.rs"]
+mod raw;
 
 fn main() {
     for name in [
         "BITNET_LIB_DIR",
         "BITNET_STATIC",
+        "CXXSTDLIB",
         "PKG_CONFIG",
         "PKG_CONFIG_PATH",
         "PKG_CONFIG_LIBDIR",
         "PKG_CONFIG_SYSROOT_DIR",
+        "PKG_CONFIG_SYSTEM_LIBRARY_PATH",
     ] {
         println!("cargo:rerun-if-env-changed={name}");
     }
     println!("cargo:rerun-if-changed=build.rs");
     // docs.rs has no libbitnet, and documentation needs none.
-    if env::var_os("DOCS_RS").is_some() {
+    if variable("DOCS_RS").is_some() {
         return;
     }
-    let shared = env::var("BITNET_STATIC").map_or(true, |value| value.is_empty() || value == "0");
-    let result = match env::var("BITNET_LIB_DIR") {
-        Ok(directory) => link_in(&directory, shared),
-        Err(_) => link_by_pkg_config(shared),
+    let shared = variable("BITNET_STATIC").map_or(true, |value| value == "0");
+    let result = match variable("BITNET_LIB_DIR") {
+        Some(directory) => link_in(&directory, shared),
+        None => link_by_pkg_config(shared),
     };
     if let Err(sentence) = result {
         eprintln!("bitnet-sys: {sentence}");
@@ -33,10 +40,19 @@ fn main() {
     }
 }
 
-/// What the archive needs beside the C library. pkg-config knows it better; this is for `BITNET_LIB_DIR`.
-const NEEDED_BY_ARCHIVE: [&str; 6] = ["cjson", "utf8proc", "stdc++", "m", "pthread", "dl"];
+/// A variable of the environment, unless it is empty.
+fn variable(name: &str) -> Option<String> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// What the archive needs beside the C and C++ libraries. pkg-config knows it better; this is for `BITNET_LIB_DIR`.
+const NEEDED_BY_ARCHIVE: [&str; 5] = ["cjson", "utf8proc", "m", "pthread", "dl"];
 
 fn link_in(directory: &str, shared: bool) -> Result<(), String> {
+    // Cargo runs this program in a folder of its own, so a relative path would be looked up where nobody means it.
+    if !Path::new(directory).is_absolute() {
+        return Err(format!("BITNET_LIB_DIR is {directory}: expected an absolute path"));
+    }
     let names: &[&str] = match shared {
         true => &["libbitnet.so", "libbitnet.dylib", "bitnet.lib", "libbitnet.dll.a"],
         false => &["libbitnet.a", "bitnet.lib"],
@@ -48,6 +64,7 @@ fn link_in(directory: &str, shared: bool) -> Result<(), String> {
     link(shared);
     if !shared {
         NEEDED_BY_ARCHIVE.iter().for_each(|name| println!("cargo:rustc-link-lib={name}"));
+        println!("cargo:rustc-link-lib={}", variable("CXXSTDLIB").as_deref().unwrap_or("stdc++"));
     }
     Ok(())
 }
@@ -57,28 +74,42 @@ fn link(shared: bool) {
 }
 
 fn link_by_pkg_config(shared: bool) -> Result<(), String> {
-    let version = env!("CARGO_PKG_VERSION");
-    let wanted = format!("bitnet >= {version}");
-    let mut arguments = vec!["--libs", "--print-errors"];
+    // The header's version, not the crate's, which may have corrections of its own.
+    let [major, minor, patch] = [raw::BITNET_VERSION_MAJOR, raw::BITNET_VERSION_MINOR, raw::BITNET_VERSION_PATCH];
+    let version = format!("{major}.{minor}.{patch}");
+    let program = variable("PKG_CONFIG").unwrap_or_else(|| "pkg-config".into());
+    let mut command = Command::new(&program);
+    command.args(["--libs", "--print-errors", &format!("bitnet >= {version}")]);
     if !shared {
-        arguments.push("--static");
+        // rustc looks for archives in the folders it is told, not in the linker's own ones, which pkg-config leaves out.
+        command.arg("--static").env("PKG_CONFIG_ALLOW_SYSTEM_LIBS", "1");
     }
-    arguments.push(&wanted);
-    let program = env::var("PKG_CONFIG").unwrap_or_else(|_| "pkg-config".into());
     let advice = "Install libbitnet and its development files, let PKG_CONFIG_PATH name the folder of its bitnet.pc, \
                   or set BITNET_LIB_DIR to the folder of the library";
-    let output = Command::new(&program)
-        .args(&arguments)
-        .output()
-        .map_err(|error| format!("{program} cannot be run: {error}. {advice}"))?;
+    let output = command.output().map_err(|error| format!("{program} cannot be run: {error}. {advice}"))?;
     if !output.status.success() {
         let reason = String::from_utf8_lossy(&output.stderr).trim().replace('\n', " ");
         return Err(format!("{program} finds no libbitnet {version} or newer: {reason}. {advice}"));
     }
-    for flag in String::from_utf8_lossy(&output.stdout).split_whitespace() {
-        obey(flag, shared);
+    for flag in words(&String::from_utf8_lossy(&output.stdout)) {
+        obey(&flag, shared);
     }
     Ok(())
+}
+
+/// The flags of pkg-config's answer, which it writes for a shell: a backslash goes before what is to be taken as it is.
+fn words(answer: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut letters = answer.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => words.last_mut().unwrap().extend(letters.next()),
+            _ if letter.is_whitespace() => words.push(String::new()),
+            _ => words.last_mut().unwrap().push(letter),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 /// One flag that pkg-config gave.

@@ -244,7 +244,7 @@ fn read_line() -> Result<Option<String>> {
     if io::stdin().lock().read_until(b'\n', &mut line)? == 0 {
         return Ok(None);
     }
-    for end in [b'\n', b'\r'] {
+    for end in *b"\n\r" {
         if line.last() == Some(&end) {
             line.pop();
         }

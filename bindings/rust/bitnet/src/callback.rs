@@ -1,5 +1,8 @@
 //! Closures that C calls. A panic must not unwind into C: it is caught, kept for its thread, and resumed when the C
 //! call that led to it has returned.
+//!
+//! The library may be called in the destructor of a thread-local, when what is kept here is gone already. Nothing must
+//! panic for that: a panic in a closure is lost then.
 #![allow(clippy::declare_interior_mutable_const)] // clippy 1.63 sees one in thread_local!
 use std::any::Any;
 use std::cell::RefCell;
@@ -17,18 +20,18 @@ thread_local! {
 
 /// Runs a closure's call; `otherwise` is the answer to C when it panics, and from then on until the panic is resumed.
 pub(crate) fn guarded<R>(otherwise: R, call: impl FnOnce() -> R) -> R {
-    if PANIC.with(|kept| kept.borrow().is_some()) {
+    if PANIC.try_with(|kept| kept.borrow().is_some()).unwrap_or(false) {
         return otherwise;
     }
     panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
-        PANIC.with(|kept| *kept.borrow_mut() = Some(payload));
+        let _ = PANIC.try_with(|kept| *kept.borrow_mut() = Some(payload));
         otherwise
     })
 }
 
 /// Goes on with the panic that was caught on this thread, if there is one.
 pub(crate) fn resume_panic() {
-    if let Some(payload) = PANIC.with(|kept| kept.borrow_mut().take()) {
+    if let Ok(Some(payload)) = PANIC.try_with(|kept| kept.borrow_mut().take()) {
         panic::resume_unwind(payload);
     }
 }

@@ -1,4 +1,5 @@
 //! Generating text: prompt or messages in, pieces of text out.
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fmt;
 use std::iter::FusedIterator;
@@ -169,15 +170,15 @@ impl<'a> Generate<'a> {
             Prompt::Tokens(tokens) => (options.tokens, options.token_count) = (tokens.as_ptr(), tokens.len() as u64),
         }
         // The library forgets all requests up to the call's end; one that came after its beginning is meant for the new
-        // reply.
+        // reply, and renewed before Handle::open goes on with a panic.
         context.discard_cancel();
-        // SAFETY: an open context; options and what they point to are copied.
-        let generator = Handle::open(
-            |generator, why| unsafe { sys::bitnet_generate_open(context.raw(), &options, generator, why) },
-            sys::bitnet_generate_close,
-        );
-        context.renew_cancel();
-        generator
+        let open = |generator: *mut *mut sys::bitnet_generator, why: *mut sys::bitnet_error| {
+            // SAFETY: an open context; options and what they point to are copied.
+            let status = unsafe { sys::bitnet_generate_open(context.raw(), &options, generator, why) };
+            context.renew_cancel();
+            status
+        };
+        Handle::open(open, sys::bitnet_generate_close)
     }
 }
 
@@ -328,32 +329,35 @@ impl FusedIterator for Generator<'_> {}
 /// # Ok::<(), bitnet::Error>(())
 /// ```
 pub struct Replies<'ctx> {
-    generators: Vec<Option<Raw>>,
+    open: BTreeMap<usize, Raw>,
+    next_number: usize,
     context: &'ctx mut Context,
 }
 
 impl fmt::Debug for Replies<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Replies").field("opened", &self.generators.len()).field("context", &self.context).finish()
+        f.debug_struct("Replies").field("open", &self.open.keys()).field("context", &self.context).finish()
     }
 }
 
 impl<'ctx> Replies<'ctx> {
     pub(crate) fn new(context: &'ctx mut Context) -> Self {
-        Self { generators: Vec::new(), context }
+        Self { open: BTreeMap::new(), next_number: 0, context }
     }
 
     fn closed(reply: usize) -> Error {
         Error::new(Status::ARGUMENT, format!("reply {reply} was closed, or never opened"))
     }
 
-    /// Prepares a reply, and tells its number here: 0, 1, ...
+    /// Prepares a reply, and tells its number here: 0, 1, ... Numbers of closed replies are not used again.
     ///
     /// # Errors
     /// Those of [`Context::generate`].
     pub fn open(&mut self, options: Generate<'_>) -> Result<usize> {
-        self.generators.push(Some(options.open(self.context)?));
-        Ok(self.generators.len() - 1)
+        let number = self.next_number;
+        self.open.insert(number, options.open(self.context)?);
+        self.next_number += 1;
+        Ok(number)
     }
 
     /// The next piece of a reply.
@@ -361,7 +365,7 @@ impl<'ctx> Replies<'ctx> {
     /// # Errors
     /// Those of [`Generator::next_piece`]; [`Status::ARGUMENT`]: there is no such reply.
     pub fn next_piece(&mut self, reply: usize) -> Result<Option<&str>> {
-        let generator = self.generators.get_mut(reply).and_then(Option::as_mut).ok_or_else(|| Self::closed(reply))?;
+        let generator = self.open.get_mut(&reply).ok_or_else(|| Self::closed(reply))?;
         next_piece(generator, self.context)
     }
 
@@ -370,14 +374,12 @@ impl<'ctx> Replies<'ctx> {
     /// # Errors
     /// [`Status::ARGUMENT`]: there is no such reply.
     pub fn info(&self, reply: usize) -> Result<GenerateInfo<'_>> {
-        info(self.generators.get(reply).and_then(Option::as_ref).ok_or_else(|| Self::closed(reply))?)
+        info(self.open.get(&reply).ok_or_else(|| Self::closed(reply))?)
     }
 
     /// Closes a reply, if there is such a one. What it decoded stays in its sequence.
     pub fn close(&mut self, reply: usize) {
-        if let Some(generator) = self.generators.get_mut(reply) {
-            *generator = None;
-        }
+        self.open.remove(&reply);
     }
 
     /// To stop the reply that is decoding from elsewhere.

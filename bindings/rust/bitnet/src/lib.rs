@@ -31,13 +31,14 @@
 //! call may fail with [`Status::ARGUMENT`] and [`Status::MEMORY`]. A failed call changes nothing, unless it says so.
 //!
 //! Closures given to the library (log, progress, execute, a source to read) may panic: nothing unwinds through C. The
-//! panic goes on in the caller when the call has returned, and everything stays usable.
+//! panic goes on in the caller when the call has returned, and everything stays usable. In a destructor of a
+//! thread-local it may end there, reported by the panic hook only.
 //!
 //! # The library
 //!
 //! It is found when building, by pkg-config or `BITNET_LIB_DIR`, and when running, by the loader. Everything that opens
-//! something first compares versions: the library must have the ABI version this crate was made for, and its version or
-//! a newer one.
+//! something first compares versions: the library must have the ABI version of the header this crate was made from, and
+//! that header's version or a newer one.
 #![warn(missing_docs, missing_debug_implementations, unsafe_op_in_unsafe_fn)]
 
 mod callback;

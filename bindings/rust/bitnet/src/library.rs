@@ -21,7 +21,7 @@ pub struct Version {
 }
 
 impl Version {
-    /// The version this crate was made for, which is its own.
+    /// The version of the library that this crate was made for. The crate's own has the same major and minor number.
     pub const CRATE: Self =
         Self { major: sys::BITNET_VERSION_MAJOR, minor: sys::BITNET_VERSION_MINOR, patch: sys::BITNET_VERSION_PATCH };
 
@@ -68,7 +68,8 @@ fn agree(abi: u32, found: Version) -> Result<()> {
         Status::UNSUPPORTED,
         format!(
             "found libbitnet {found} of ABI version {abi}, this program was built for {wanted} or newer of ABI version \
-             {wanted_abi}: install that library, or build the program with the bitnet crate {found}"
+             {wanted_abi}: install that library, or build the program with the bitnet crate {}.{}",
+            found.major, found.minor
         ),
     ))
 }
@@ -118,7 +119,7 @@ mod tests {
     fn libraries_of_another_abi_or_an_older_version_are_refused() {
         let Version { major, minor, patch } = Version::CRATE;
         let newer = Version { major, minor: minor + 1, patch: 0 };
-        let older = Version { major, minor: minor - 1, patch: patch + 9 };
+        let older = Version::from_number((major << 16 | minor << 8 | patch) - 1);
         agree(sys::BITNET_ABI_VERSION, Version::CRATE).unwrap();
         agree(sys::BITNET_ABI_VERSION, newer).unwrap();
         for (abi, version) in [(sys::BITNET_ABI_VERSION, older), (sys::BITNET_ABI_VERSION + 1, newer)] {

@@ -2,11 +2,12 @@
 //! be used again. (What cannot go wrong does not compile: see the compile_fail examples of `Context` and `Generator`.)
 mod common;
 
+use std::cell::RefCell;
 use std::error::Error as _;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::Arc;
+use std::sync::{mpsc, Arc};
 use std::time::{Duration, Instant};
 
 use bitnet::{
@@ -234,7 +235,9 @@ fn what_was_not_wanted_is_not_there() {
     let one = replies.open(Generate::prompt("One")).unwrap();
     replies.close(one);
     replies.close(one);
-    refused(replies.info(one), Status::ARGUMENT, &[]);
+    let two = replies.open(Generate::prompt("Two")).unwrap();
+    refused(replies.info(one), Status::ARGUMENT, &["0"]);
+    assert!(format!("{replies:?}").contains(&format!("[{two}]")), "{replies:?} keeps a closed reply");
 }
 
 #[test]
@@ -434,6 +437,42 @@ fn a_pool_that_panics_or_leaves_work() {
     assert_eq!(reply(&mut context, Generate::messages(&question())).unwrap(), whole);
     drop(context);
     assert_eq!(Arc::strong_count(&armed), 1, "the closure is gone with the context");
+}
+
+/// Thread-locals are destroyed in the reverse order of their first use: the crate's own before this one.
+#[test]
+#[allow(clippy::declare_interior_mutable_const)] // clippy 1.63 sees one in thread_local!
+fn calls_in_a_destructor_of_a_thread_local() {
+    struct AtEnd(Option<(Context, Sampler, Arc<AtomicUsize>, mpsc::Sender<Status>)>);
+    impl Drop for AtEnd {
+        fn drop(&mut self) {
+            let (mut context, mut sampler, calls, failures) = self.0.take().unwrap();
+            failures.send(sampler.accept(-1).unwrap_err().status()).unwrap();
+            let before = calls.load(SeqCst);
+            context.decode(&batch(&context, &[5, 6], 0, Want::NOTHING)).unwrap();
+            assert!(calls.load(SeqCst) > before, "the pool ran and panicked");
+            failures.send(context.logits(0).unwrap_err().status()).unwrap();
+        }
+    }
+    thread_local!(static LAST: RefCell<AtEnd> = const { RefCell::new(AtEnd(None)) });
+    let (send, failures) = mpsc::channel();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = calls.clone();
+    let thread = std::thread::spawn(move || {
+        LAST.with(|_| ());
+        let pool = ContextOptions::new().threads(2).execute({
+            let count = count.clone();
+            move |_| {
+                count.fetch_add(1, SeqCst);
+                panic!("in a destructor");
+            }
+        });
+        let opened = (pool.open(&model()).unwrap(), Sampler::open(&Sampling::new()).unwrap(), count, send);
+        LAST.with(|last| last.borrow_mut().0 = Some(opened));
+    });
+    thread.join().unwrap();
+    assert_eq!(failures.iter().collect::<Vec<_>>(), [Status::ARGUMENT, Status::STATE]);
+    assert_eq!(Arc::strong_count(&calls), 1, "the context was dropped");
 }
 
 /// For the test of the test: valgrind must see this.

@@ -226,7 +226,8 @@ fn work_is_counted() {
 
 #[test]
 fn the_library_and_the_machine() {
-    assert_eq!(Version::CRATE.to_string(), env!("CARGO_PKG_VERSION"));
+    let crates = concat!(env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"), ".");
+    assert!(Version::CRATE.to_string().starts_with(crates), "a crate {crates}* made for {}", Version::CRATE);
     assert!(bitnet::version() >= Version::CRATE);
     assert_eq!(bitnet::version().to_string(), bitnet::version_string());
     let names: Vec<_> = bitnet::isa_names().collect();

@@ -138,8 +138,10 @@ fn nothing_in_raw_rs_is_without_a_fact() {
     assert!(items > 100, "only {items} items were found in raw.rs");
 }
 
-/// The version is stated in Cargo.toml for cargo, and in the header for everyone else.
+/// The version is stated in Cargo.toml for cargo, and in the header for everyone else; corrections of the crate alone
+/// have patch versions of their own.
 #[test]
 fn the_package_has_the_version_of_the_header() {
-    assert!(rust_facts().contains(concat!("version ", env!("CARGO_PKG_VERSION"))), "{}", env!("CARGO_PKG_VERSION"));
+    let version = concat!("version ", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"), ".");
+    assert!(rust_facts().iter().any(|fact| fact.starts_with(version)), "the crate is of {version}");
 }
