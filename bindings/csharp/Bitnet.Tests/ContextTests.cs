@@ -213,6 +213,42 @@ namespace Bitnet.Tests
         }
 
         [Test]
+        public static void AnInterruptDoesNotCrossIntoC()
+        {
+            using (Model model = Model.Open(Files.Slow))
+            {
+                Execute execute = (task, count) =>
+                {
+                    task(0);
+                    using (var started = new ManualResetEventSlim())
+                    {
+                        ThreadPool.QueueUserWorkItem(nothing =>
+                        {
+                            started.Set();
+                            task(1);
+                        });
+                        while (!started.IsSet) Thread.Yield();
+                    }
+                    Thread.CurrentThread.Interrupt(); // the next sleep of this thread throws
+                };
+                bool decoded = false;
+                var caller = new Thread(() =>
+                {
+                    using (Context context = model.OpenContext(new ContextOptions { Threads = 2, Execute = execute }))
+                    {
+                        int[] tokens = Enumerable.Repeat(model.Tokenize("a")[0], 64).ToArray();
+                        context.Decode(Batch(tokens));
+                        decoded = context.GetSequenceLength() == tokens.Length;
+                        Expect.Throws<ThreadInterruptedException>(() => Thread.Sleep(1));
+                    }
+                });
+                caller.Start();
+                Expect.True(caller.Join(60000), "it ends");
+                Expect.True(decoded, "the batch is decoded");
+            }
+        }
+
+        [Test]
         public static void AnExecutorThatThrows()
         {
             using (Model model = Model.Open(Files.Slow))

@@ -473,7 +473,16 @@ namespace Bitnet.Tests
                 Expect.Throws<InvalidOperationException>(() => enter(reads), "taken");
             }
             leave();
+
             enter(true);
+            var interrupted = new Thread(() => Expect.Throws<ThreadInterruptedException>(() => enter(false)));
+            interrupted.IsBackground = true;
+            interrupted.Start();
+            Expect.True(!interrupted.Join(50), "a writer waits");
+            interrupted.Interrupt();
+            Expect.True(interrupted.Join(60000), "and waits no more");
+            enter(true);
+            leave();
             leave();
             enter(false);
             leave();

@@ -147,8 +147,7 @@ namespace Bitnet
             internal void Finish()
             {
                 for (int i = 0; i < taken.Length; ++i) Do(i);
-                var wait = new SpinWait();
-                while (Volatile.Read(ref left) > 0) wait.SpinOnce();
+                while (Volatile.Read(ref left) > 0) Thread.Yield(); // a sleep could be interrupted by an exception
             }
         }
     }

@@ -341,8 +341,8 @@ namespace Bitnet
             }
         }
 
-        /// <summary>The same without blocking: each step runs on a thread of the pool, the first one opens the
-        /// generator there.</summary>
+        /// <summary>The same without blocking: each step runs on a thread of the pool, also the first, which opens the
+        /// generator.</summary>
         /// <param name="options">What to reply to, and how.</param>
         /// <param name="cancellation">Stops it, as the token of <c>WithCancellation</c> does.</param>
         public IAsyncEnumerable<string> GenerateAsync(GenerateOptions options,

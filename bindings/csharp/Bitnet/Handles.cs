@@ -91,7 +91,15 @@ namespace Bitnet
                     break;
                 }
             }
-            while (!reads && Volatile.Read(ref state) != Taken) wait.SpinOnce(); // soon sleeps
+            try
+            {
+                while (!reads && Volatile.Read(ref state) != Taken) wait.SpinOnce(); // soon sleeps
+            }
+            catch (ThreadInterruptedException)
+            {
+                Interlocked.Add(ref state, -Taken);
+                throw;
+            }
         }
 
         internal void Leave()
@@ -261,6 +269,7 @@ namespace Bitnet
             }
             catch
             {
+                handle.CloseGenerators(); // left to it while it waited
                 handle.DangerousRelease();
                 throw;
             }

@@ -37,8 +37,8 @@ namespace Bitnet
 
         internal void* Block(long bytes)
         {
-            blocks.Add(IntPtr.Zero);
             Number.NotNegative(bytes, nameof(bytes)); // a list may count anything
+            blocks.Add(IntPtr.Zero);
             IntPtr block = Marshal.AllocHGlobal((IntPtr)Math.Max(bytes, 1));
             blocks[blocks.Count - 1] = block;
             return (void*)block;
