@@ -95,7 +95,7 @@ done
 # --keep-debuginfo: Mono has closed the library before the leaks are looked for.
 LD_LIBRARY_PATH=$scratch/malloc:$libdir tests valgrind --smc-check=all --keep-debuginfo=yes --leak-check=full \
   --show-leak-kinds=all --log-file="$scratch/valgrind" mono "$made/Bitnet.Tests.exe" Pieces Sequences Samplers Chats \
-  ClosedIsClosed CallbacksThatThrow AFullContextStaysUsable AStopThatComesTooLateIsForgotten
+  ListsThatChangeMeanwhile ClosedIsClosed CallbacksThatThrow AFullContextStaysUsable AStopThatComesTooLateIsForgotten
 wrong='== (Invalid|Conditional|Use of|Syscall|Mismatched)'
 if grep -E -A 12 "$wrong" "$scratch/valgrind"; then fail 'a wrong access'; fi
 if grep -B 12 -A 6 'libbitnet\.so' "$scratch/valgrind"; then fail 'memory of the library is never freed'; fi
@@ -163,6 +163,25 @@ grep -q 'dropped the oldest' "$scratch/why" || fail 'no turn was dropped'
 } >"$scratch/lines"
 same "$scratch/lines" chat '' # the question that does not fit fails, the others are answered
 echo "$compared comparisons, byte for byte"
+
+say 'a model cannot give orders to the terminal by its name'
+python3 - "$model" "$scratch/named.gguf" "$program" "$made/chat.exe" <<'END'
+import os, pty, subprocess, sys
+model, named, program, chat = sys.argv[1:]
+with open(model, "rb") as file:
+    whole = file.read()
+with open(named, "wb") as file:  # a name as long as the one it had
+    file.write(whole.replace(b"bitnet-nano", "\x1b[2J\x9b~\x7fü\n".encode(), 1))
+
+def greeting(*command):
+    person, terminal = pty.openpty()
+    os.write(person, b"/exit\n")
+    return subprocess.run([*command, "-m", named], stdin=terminal, capture_output=True, check=True).stderr
+
+wanted, found = greeting(program, "chat"), greeting("mono", chat)
+if rb"\x1b[2J\xc2\x9b~\x7f" not in wanted or wanted != found:
+    sys.exit(f"FAILED: the chat greets with {found}, bitnet chat with {wanted}")
+END
 
 say 'Ctrl-C'
 python3 "$source/tests/bindings/interrupt.py" "$scratch/slow.gguf" mono "$made/chat.exe"

@@ -43,7 +43,8 @@ namespace Bitnet.Tests
                 Expect.Equal(picked, context.Sample(last, greedy), "the context's pick");
                 greedy.Accept(picked);
                 greedy.Reset();
-                Expect.Fails(Status.Argument, () => context.Decode(new BatchEntry[0]));
+                Expect.Fails(Status.Argument, () => context.Decode(new BatchEntry[0]), "count is 0");
+                Expect.Fails(Status.Argument, () => context.Decode(default), "count is 0");
                 Expect.Fails(Status.Argument, () => context.Decode(new[] { new BatchEntry(-1, 6) }), "token");
                 Expect.Fails(Status.State, () => model.OpenContext().Sample(0, greedy));
             }
@@ -89,7 +90,8 @@ namespace Bitnet.Tests
             Expect.Throws<ObjectDisposedException>(() => closed.Sample(logits), "Sampler");
             using (var sampler = new Sampler())
             {
-                Expect.Fails(Status.Argument, () => sampler.Sample(new float[0]));
+                Expect.Fails(Status.Argument, () => sampler.Sample(new float[0]), "count is 0");
+                Expect.Fails(Status.Argument, () => sampler.Sample(default), "count is 0");
                 Expect.Fails(Status.Argument, () => sampler.Sample(new[] { float.NaN }));
             }
         }
@@ -115,6 +117,8 @@ namespace Bitnet.Tests
                 Expect.Same(saved, context.SaveSequence(2), "loaded and saved again");
                 saved[saved.Length / 2] ^= 1;
                 Expect.Fails(Status.Format, () => context.LoadSequence(2, saved));
+                Expect.Fails(Status.Format, () => context.LoadSequence(2, new byte[0]), "this has 0");
+                Expect.Fails(Status.Format, () => context.LoadSequence(2, default), "this has 0");
                 Expect.Fails(Status.Argument, () => context.ForkSequence(0, 9));
                 Expect.Throws<ArgumentOutOfRangeException>(() => context.TruncateSequence(0, -1));
                 ContextStats stats = context.GetStats();
@@ -205,6 +209,42 @@ namespace Bitnet.Tests
                         ThreadPool.QueueUserWorkItem(nothing => task(share));
                     }
                 }), "without waiting");
+            }
+        }
+
+        [Test]
+        public static void AnInterruptDoesNotCrossIntoC()
+        {
+            using (Model model = Model.Open(Files.Slow))
+            {
+                Execute execute = (task, count) =>
+                {
+                    task(0);
+                    using (var started = new ManualResetEventSlim())
+                    {
+                        ThreadPool.QueueUserWorkItem(nothing =>
+                        {
+                            started.Set();
+                            task(1);
+                        });
+                        while (!started.IsSet) Thread.Yield();
+                    }
+                    Thread.CurrentThread.Interrupt(); // the next sleep of this thread throws
+                };
+                bool decoded = false;
+                var caller = new Thread(() =>
+                {
+                    using (Context context = model.OpenContext(new ContextOptions { Threads = 2, Execute = execute }))
+                    {
+                        int[] tokens = Enumerable.Repeat(model.Tokenize("a")[0], 64).ToArray();
+                        context.Decode(Batch(tokens));
+                        decoded = context.GetSequenceLength() == tokens.Length;
+                        Expect.Throws<ThreadInterruptedException>(() => Thread.Sleep(1));
+                    }
+                });
+                caller.Start();
+                Expect.True(caller.Join(60000), "it ends");
+                Expect.True(decoded, "the batch is decoded");
             }
         }
 

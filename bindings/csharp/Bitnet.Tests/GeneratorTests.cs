@@ -1,4 +1,5 @@
 using System;
+using System.Collections;
 using System.Collections.Generic;
 using System.Diagnostics;
 using System.Linq;
@@ -130,6 +131,124 @@ namespace Bitnet.Tests
                 Cancelled(Await(context.GenerateAsync(Endless), also.Token, p => also.Cancel()), also.Token);
                 Cancelled(Await(context.GenerateAsync(Endless, never.Token), also.Token), null);
                 Expect.Equal(expected, Await(context.GenerateAsync(question), default).Result, "after that");
+            }
+        }
+
+        [Test]
+        public static void RefusedStepsLoseNoPiece()
+        {
+            using (Model model = Model.Open(Files.Nano))
+            using (Context context = model.OpenContext(new ContextOptions { Threads = 1 }))
+            {
+                var options = new GenerateOptions { Prompt = "Once", IgnoreEnd = true, MaxTokens = 200 };
+                string expected = string.Concat(context.Generate(options));
+                bool over = false;
+                Thread[] others = Enumerable.Range(0, 3).Select(i => new Thread(() =>
+                {
+                    while (!Volatile.Read(ref over)) Refused(() => context.TruncateSequence(1, 0));
+                })).ToArray();
+                foreach (Thread other in others) other.Start();
+                try
+                {
+                    for (int round = 0; round < 3; ++round)
+                    {
+                        int refused = 0;
+                        string found = Insist(context.GenerateAsync(options).GetAsyncEnumerator(), ref refused);
+                        Expect.Equal(expected, found, $"the reply after {refused} refused steps");
+                        Expect.True(refused > 0, "no step was refused");
+                    }
+                }
+                finally
+                {
+                    over = true;
+                    foreach (Thread other in others) other.Join();
+                }
+            }
+        }
+
+        /// <summary>The whole reply; a step that is refused is tried again.</summary>
+        private static string Insist(IAsyncEnumerator<string> reply, ref int refused)
+        {
+            var text = new StringBuilder();
+            for (bool more = true; more;)
+            {
+                if (Refused(() => more = Step(reply))) ++refused;
+                else text.Append(reply.Current);
+            }
+            reply.DisposeAsync().AsTask().Wait();
+            return text.ToString();
+        }
+
+        internal static bool Step(IAsyncEnumerator<string> reply)
+        {
+            return reply.MoveNextAsync().AsTask().GetAwaiter().GetResult();
+        }
+
+        private static bool Refused(Action call)
+        {
+            try
+            {
+                call();
+                return false;
+            }
+            catch (InvalidOperationException)
+            {
+                return true;
+            }
+        }
+
+        /// <summary>One token, and the thread that reads it.</summary>
+        private sealed class Watched : IReadOnlyList<int>
+        {
+            internal int Reader;
+
+            public int Count => 1;
+
+            public int this[int index]
+            {
+                get
+                {
+                    Reader = Thread.CurrentThread.ManagedThreadId;
+                    return 1;
+                }
+            }
+
+            public IEnumerator<int> GetEnumerator()
+            {
+                throw new NotSupportedException();
+            }
+
+            IEnumerator IEnumerable.GetEnumerator()
+            {
+                return GetEnumerator();
+            }
+        }
+
+        [Test]
+        public static void AwaitedRepliesAreOpenedByTheirFirstStep()
+        {
+            using (Model model = Model.Open(Files.Nano))
+            using (Context context = model.OpenContext())
+            {
+                var tokens = new Watched();
+                var options = new GenerateOptions { Tokens = tokens, MaxTokens = 1 };
+                Func<IAsyncEnumerator<string>> open = () => context.GenerateAsync(options).GetAsyncEnumerator();
+                IAsyncEnumerator<string> reply = open();
+                Expect.Equal(0, tokens.Reader, "the thread that opened it, before the first step");
+                Step(reply);
+                Expect.True(tokens.Reader > 0 && tokens.Reader != Thread.CurrentThread.ManagedThreadId,
+                    $"opened by thread {tokens.Reader}, the caller's is {Thread.CurrentThread.ManagedThreadId}");
+                reply.DisposeAsync().AsTask().Wait();
+                Expect.Throws<ObjectDisposedException>(() => Step(reply), "Generator");
+                open().DisposeAsync().AsTask().Wait(); // never opened
+
+                options.Prompt = "not both";
+                reply = open();
+                Expect.Fails(Status.Argument, () => Step(reply));
+                options.Prompt = null;
+                Step(reply); // tried again
+                Expect.True(reply.Current.Length > 0, "a piece");
+                reply.DisposeAsync().AsTask().Wait();
             }
         }
 
@@ -286,6 +405,87 @@ namespace Bitnet.Tests
                 running.Wait();
                 Expect.Throws<ObjectDisposedException>(() => context.GetStats());
             }
+        }
+
+        [Test]
+        public static void ReadersDoNotEndAReply()
+        {
+            using (Model model = Model.Open(Files.Nano))
+            using (Context context = model.OpenContext(new ContextOptions { Threads = 1 }))
+            {
+                var options = new GenerateOptions { Prompt = "Once", IgnoreEnd = true, MaxTokens = 200 };
+                string expected = string.Concat(context.Generate(options));
+                int reads = 0;
+                bool over = false;
+                var reader = new Thread(() =>
+                {
+                    while (!Volatile.Read(ref over))
+                    {
+                        if (!Refused(() => context.GetStats())) ++reads;
+                        if (!Refused(() => context.SaveSequence())) ++reads;
+                    }
+                });
+                reader.Start();
+                try
+                {
+                    for (int round = 0; round < 5; ++round)
+                    {
+                        Expect.Equal(expected, string.Concat(context.Generate(options)), "the reply");
+                        context.TruncateSequence(0, 0);
+                    }
+                }
+                finally
+                {
+                    over = true;
+                    reader.Join();
+                }
+                Expect.True(reads > 0, "nothing was read meanwhile");
+            }
+        }
+
+        [Test]
+        public static void TheGate()
+        {
+            const BindingFlags hidden = BindingFlags.Instance | BindingFlags.NonPublic;
+            Type type = typeof(Model).Assembly.GetType("Bitnet.Gate");
+            object gate = Activator.CreateInstance(type, hidden, null, new object[] { "taken" }, null);
+            var enter = (Action<bool>)type.GetMethod("Enter", hidden).CreateDelegate(typeof(Action<bool>), gate);
+            var leave = (Action)type.GetMethod("Leave", hidden).CreateDelegate(typeof(Action), gate);
+
+            enter(true);
+            enter(true);
+            var writer = new Thread(() => enter(false)) { IsBackground = true };
+            writer.Start();
+            TimeSpan before = Process.GetCurrentProcess().TotalProcessorTime;
+            Expect.True(!writer.Join(500), "a writer waits for two readers");
+            double busy = (Process.GetCurrentProcess().TotalProcessorTime - before).TotalMilliseconds;
+            Expect.True(busy < 125, $"waiting 500 ms took {busy} ms of the processor");
+            foreach (bool reads in new[] { true, false })
+            {
+                Expect.Throws<InvalidOperationException>(() => enter(reads), "taken"); // the writer is the next
+            }
+            leave();
+            Expect.True(!writer.Join(50), "a writer waits for the second reader");
+            leave();
+            Expect.True(writer.Join(60000), "the writer is in");
+            foreach (bool reads in new[] { true, false })
+            {
+                Expect.Throws<InvalidOperationException>(() => enter(reads), "taken");
+            }
+            leave();
+
+            enter(true);
+            var interrupted = new Thread(() => Expect.Throws<ThreadInterruptedException>(() => enter(false)));
+            interrupted.IsBackground = true;
+            interrupted.Start();
+            Expect.True(!interrupted.Join(50), "a writer waits");
+            interrupted.Interrupt();
+            Expect.True(interrupted.Join(60000), "and waits no more");
+            enter(true);
+            leave();
+            leave();
+            enter(false);
+            leave();
         }
 
         [Test]

@@ -246,6 +246,22 @@ namespace Bitnet.Tests
         {
         }
 
+        /// <summary>The model that logs a warning, with its control tokens marked as ordinary, which is
+        /// another.</summary>
+        private static byte[] WarnedTwice()
+        {
+            const string key = "tokenizer.ggml.token_type";
+            const int control = 3, ordinary = 1;
+            byte[] bytes = File.ReadAllBytes(Files.Warned);
+            string file = Encoding.GetEncoding("iso-8859-1").GetString(bytes); // a character for each byte
+            int count = file.IndexOf(key, StringComparison.Ordinal) + key.Length + 8; // after two types
+            for (long i = BitConverter.ToInt64(bytes, count), at = count + 8; i > 0; --i, at += 4)
+            {
+                if (bytes[at] == control) bytes[at] = ordinary;
+            }
+            return bytes;
+        }
+
         [Test]
         public static void CallbacksThatThrow()
         {
@@ -261,6 +277,21 @@ namespace Bitnet.Tests
             }
             var log = new ModelOptions { Log = (level, text) => thrower() };
             Expect.Throws<OddException>(() => Model.Open(Files.Warned, log));
+            byte[] warnedTwice = WarnedTwice();
+            int calls = 0;
+            using (Model.Open(warnedTwice, new ModelOptions { Log = (level, text) => ++calls }))
+            {
+                Expect.Equal(2, calls, "calls of the log");
+            }
+            var throwsFirst = new ModelOptions
+            {
+                Log = (level, text) =>
+                {
+                    if (++calls == 3) thrower();
+                },
+            };
+            Expect.Throws<OddException>(() => Model.Open(warnedTwice, throwsFirst));
+            Expect.Equal(3, calls, "calls of the log, the last of which threw");
 
             ReadAt read = (offset, buffer) => thrower();
             Expect.Throws<OddException>(() => Model.Open(100, read));

@@ -15,7 +15,8 @@ namespace Bitnet
     public delegate void Execute(Action<int> task, int count);
 
     /// <summary>What the library calls. The user pointer is a GCHandle. No exception crosses into C: it is kept for the
-    /// thread, since callbacks run on the thread of the call, and thrown when that call is back.</summary>
+    /// thread, since callbacks run on the thread of the call, and thrown when that call is back. Until then no other
+    /// code of the program is called: a call of its own would throw it.</summary>
     internal static unsafe class Callbacks
     {
         [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
@@ -59,7 +60,7 @@ namespace Bitnet
         {
             try
             {
-                Target<Action<LogLevel, string>>(user)((LogLevel)level, Utf8.Text(text));
+                if (!Threw) Target<Action<LogLevel, string>>(user)((LogLevel)level, Utf8.Text(text));
             }
             catch (Exception exception)
             {
@@ -83,6 +84,7 @@ namespace Bitnet
         private static int OnRead(void* user, ulong offset, void* buffer, ulong bytes)
         {
             const ulong largest = 1 << 30; // a span counts in int
+            if (Threw) return 1;
             try
             {
                 var read = Target<ReadAt>(user);
@@ -103,18 +105,20 @@ namespace Bitnet
 
         private static void OnExecute(void* user, IntPtr task, void* argument, int count)
         {
-            var executor = Target<Executor>(user);
-            var shares = new Shares(Marshal.GetDelegateForFunctionPointer<Share>(task), argument, count);
+            Executor executor = null;
+            Shares shares = null;
             try
             {
+                executor = Target<Executor>(user);
+                shares = new Shares(Marshal.GetDelegateForFunctionPointer<Share>(task), argument, count);
                 if (!Threw) executor.Run(shares.Do, count);
             }
             catch (Exception exception)
             {
                 Keep(exception);
-                executor.Cancel();
+                executor?.Cancel();
             }
-            shares.Finish();
+            shares?.Finish(); // null: there was no memory for it, and the call is stopped
         }
 
         /// <summary>Each task once, whatever the executor does: C counts on it.</summary>
@@ -143,8 +147,7 @@ namespace Bitnet
             internal void Finish()
             {
                 for (int i = 0; i < taken.Length; ++i) Do(i);
-                var wait = new SpinWait();
-                while (Volatile.Read(ref left) > 0) wait.SpinOnce();
+                while (Volatile.Read(ref left) > 0) Thread.Yield(); // a sleep could be interrupted by an exception
             }
         }
     }

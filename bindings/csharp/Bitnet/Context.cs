@@ -50,9 +50,10 @@ namespace Bitnet
     }
 
     /// <summary>Where decoding happens: a cache of keys and values for some sequences, and some threads. One call at a
-    /// time, on any thread; those that only read may run side by side. What comes at a wrong time is refused with
-    /// <see cref="InvalidOperationException"/>. Only <see cref="Cancel"/> and <see cref="Dispose"/> may come at any
-    /// time.</summary>
+    /// time, on any thread; those that only read (<c>Get</c>, <c>Copy</c>, <c>View</c>, <see cref="MatchSequence"/>,
+    /// <see cref="SaveSequence"/>) may run side by side. A call that does more first waits for those that read; what
+    /// comes while it waits or runs is refused with <see cref="InvalidOperationException"/>. Only
+    /// <see cref="Cancel"/> and <see cref="Dispose"/> may come at any time.</summary>
     public sealed unsafe class Context : IDisposable
     {
         private readonly ContextHandle handle;
@@ -101,9 +102,9 @@ namespace Bitnet
         public void Decode(ReadOnlySpan<BatchEntry> entries, CancellationToken cancellation = default)
         {
             var count = (ulong)entries.Length;
-            fixed (BatchEntry* first = &MemoryMarshal.GetReference(entries))
+            using (var arguments = new Arguments())
             {
-                var list = (bitnet_batch_entry*)first;
+                bitnet_batch_entry* list = arguments.Batch(entries);
                 handle.Decode((context, why) => Native.bitnet_ctx_decode(context, list, count, why), cancellation);
             }
         }
@@ -259,7 +260,7 @@ namespace Bitnet
         /// room.</exception>
         public void LoadSequence(int sequence, ReadOnlySpan<byte> saved)
         {
-            fixed (byte* data = &MemoryMarshal.GetReference(saved))
+            fixed (byte* data = &MemoryMarshal.GetReference(Spans.Placed(saved)))
             {
                 using (var use = new ContextUse(handle, false))
                 {
@@ -336,11 +337,12 @@ namespace Bitnet
         {
             using (Generator generator = OpenGenerator(options))
             {
-                while (generator.Next(cancellation)) yield return generator.Piece;
+                for (string piece; (piece = generator.NextText(cancellation)) != null;) yield return piece;
             }
         }
 
-        /// <summary>The same without blocking: each step decodes on a thread of the pool.</summary>
+        /// <summary>The same without blocking: each step runs on a thread of the pool, also the first, which opens the
+        /// generator.</summary>
         /// <param name="options">What to reply to, and how.</param>
         /// <param name="cancellation">Stops it, as the token of <c>WithCancellation</c> does.</param>
         public IAsyncEnumerable<string> GenerateAsync(GenerateOptions options,

@@ -46,23 +46,18 @@ namespace Bitnet
                     | (ShowSpecial ? Native.BITNET_GENERATE_SPECIAL : 0),
                 drafts = Drafts,
             };
-            if (Prompt != null) native.prompt = arguments.Text(Prompt, out native.prompt_bytes);
-            if (Messages != null)
+            if (Prompt is string text) native.prompt = arguments.Text(text, out native.prompt_bytes);
+            if (Messages is IReadOnlyList<Message> messages)
             {
-                native.messages = arguments.Messages(Messages, nameof(Messages));
-                native.message_count = (ulong)Messages.Count;
+                native.messages = arguments.Messages(messages, nameof(Messages), out native.message_count);
             }
-            if (Tokens != null)
+            if (Tokens is IReadOnlyList<int> tokens)
             {
-                native.token_count = (ulong)Tokens.Count;
-                native.tokens = (int*)arguments.Block((long)Tokens.Count * sizeof(int));
-                for (int i = 0; i < Tokens.Count; ++i) native.tokens[i] = Tokens[i];
+                native.tokens = arguments.Numbers(tokens, out native.token_count);
             }
-            if (Stop != null)
+            if (Stop is IReadOnlyList<string> stop)
             {
-                native.stop_count = (ulong)Stop.Count;
-                native.stop = (byte**)arguments.Block((long)Stop.Count * sizeof(byte*));
-                for (int i = 0; i < Stop.Count; ++i) native.stop[i] = arguments.Text(Stop[i], nameof(Stop));
+                native.stop = arguments.Texts(stop, nameof(Stop), out native.stop_count);
             }
             return native;
         }
@@ -98,6 +93,18 @@ namespace Bitnet
         /// <see cref="Context.Cancel"/>.</exception>
         public bool Next(CancellationToken cancellation = default)
         {
+            return Step(false, cancellation);
+        }
+
+        /// <summary>Makes the next piece and gives it as a string, which no other call can come before; null when the
+        /// reply is over.</summary>
+        internal string NextText(CancellationToken cancellation)
+        {
+            return Step(true, cancellation) ? pieceText : null;
+        }
+
+        private bool Step(bool withText, CancellationToken cancellation)
+        {
             using (var use = new Use(handle))
             {
                 var generator = (bitnet_generator*)use.Pointer;
@@ -111,6 +118,7 @@ namespace Bitnet
                     {
                         piece = text;
                         pieceBytes = (int)bytes;
+                        if (withText) pieceText = Utf8.Text(text, pieceBytes);
                     }
                     return status;
                 }, cancellation) == bitnet_status.BITNET_OK;
@@ -183,21 +191,26 @@ namespace Bitnet
 
         public IAsyncEnumerator<string> GetAsyncEnumerator(CancellationToken also = default)
         {
-            if (!also.CanBeCanceled) return new Enumerator(context.OpenGenerator(options), cancellation, null);
-            if (!cancellation.CanBeCanceled) return new Enumerator(context.OpenGenerator(options), also, null);
+            if (!also.CanBeCanceled) return new Enumerator(context, options, cancellation, null);
+            if (!cancellation.CanBeCanceled) return new Enumerator(context, options, also, null);
             var either = CancellationTokenSource.CreateLinkedTokenSource(cancellation, also);
-            return new Enumerator(context.OpenGenerator(options), either.Token, either);
+            return new Enumerator(context, options, either.Token, either);
         }
 
         private sealed class Enumerator : IAsyncEnumerator<string>
         {
-            private readonly Generator generator;
+            private readonly Context context;
+            private readonly GenerateOptions options;
             private readonly CancellationToken cancellation;
             private readonly IDisposable source;
+            private Generator generator;
+            private bool disposed;
 
-            internal Enumerator(Generator generator, CancellationToken cancellation, IDisposable source)
+            internal Enumerator(Context context, GenerateOptions options, CancellationToken cancellation,
+                IDisposable source)
             {
-                this.generator = generator;
+                this.context = context;
+                this.options = options;
                 this.cancellation = cancellation;
                 this.source = source;
             }
@@ -206,19 +219,22 @@ namespace Bitnet
 
             public ValueTask<bool> MoveNextAsync()
             {
+                if (disposed) throw new ObjectDisposedException(nameof(Generator));
                 return new ValueTask<bool>(Task.Run(() => MoveNext(), cancellation));
             }
 
             private bool MoveNext()
             {
-                bool more = generator.Next(cancellation);
-                Current = more ? generator.Piece : null;
-                return more;
+                // Opened here, since that reads the whole prompt.
+                if (generator == null) generator = context.OpenGenerator(options);
+                Current = generator.NextText(cancellation);
+                return Current != null;
             }
 
             public ValueTask DisposeAsync()
             {
-                generator.Dispose();
+                disposed = true;
+                generator?.Dispose();
                 source?.Dispose();
                 return default(ValueTask);
             }

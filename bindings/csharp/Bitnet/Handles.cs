@@ -57,11 +57,12 @@ namespace Bitnet
         }
     }
 
-    /// <summary>One call at a time, or several that only read; others are refused, never made to wait for a long
-    /// one.</summary>
+    /// <summary>One call at a time, or several that only read. A call that does more waits for those that read, and is
+    /// the next; while it waits or runs, all others are refused.</summary>
     internal sealed class Gate
     {
-        private const int Free = 0, Busy = -1, Briefly = -2; // a positive state counts calls that only read
+        private const int Free = 0, Briefly = -1;
+        private const int Taken = 1 << 30; // added to the number of calls that only read
 
         private readonly string refusal;
         private int state;
@@ -81,20 +82,29 @@ namespace Bitnet
                 {
                     wait.SpinOnce();
                 }
-                else if (now == Busy || (now > Free && !reads))
+                else if (now >= Taken)
                 {
                     throw new InvalidOperationException(refusal);
                 }
-                else if (Interlocked.CompareExchange(ref state, reads ? now + 1 : Busy, now) == now)
+                else if (Interlocked.CompareExchange(ref state, now + (reads ? 1 : Taken), now) == now)
                 {
-                    return;
+                    break;
                 }
+            }
+            try
+            {
+                while (!reads && Volatile.Read(ref state) != Taken) wait.SpinOnce(); // soon sleeps
+            }
+            catch (ThreadInterruptedException)
+            {
+                Interlocked.Add(ref state, -Taken);
+                throw;
             }
         }
 
         internal void Leave()
         {
-            if (Volatile.Read(ref state) == Busy)
+            if (Volatile.Read(ref state) == Taken)
             {
                 Interlocked.Exchange(ref state, Free); // a full fence: what comes after sees what others left waiting
             }
@@ -259,6 +269,7 @@ namespace Bitnet
             }
             catch
             {
+                handle.CloseGenerators(); // left to it while it waited
                 handle.DangerousRelease();
                 throw;
             }

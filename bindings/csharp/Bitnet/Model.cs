@@ -27,7 +27,8 @@ namespace Bitnet
         /// <summary>How the next token is found.</summary>
         public Head Head { get; set; }
         /// <summary>Receives messages, on the thread of the call that logs; null: silence. Kept until the model and all
-        /// that was opened from it are closed. What it throws comes out of that call.</summary>
+        /// that was opened from it are closed. What it throws comes out of that call, which does not call it
+        /// again.</summary>
         public Action<LogLevel, string> Log { get; set; }
         /// <summary>Is told how much of opening is done, of 1.0, about a hundred times, on the opening thread. An
         /// exception it throws ends the call and comes out of it.</summary>
@@ -411,10 +412,10 @@ namespace Bitnet
             using (var arguments = new Arguments())
             {
                 var model = (bitnet_model*)use.Pointer;
-                bitnet_message* list = arguments.Messages(messages, nameof(messages));
+                bitnet_message* list = arguments.Messages(messages, nameof(messages), out ulong count);
                 byte* name = arguments.Text(template, nameof(template));
                 return Query.Tokens((buffer, capacity, size, why) => Native.bitnet_chat_tokenize(model, list,
-                    (ulong)messages.Count, name, (int*)buffer, capacity, size, why));
+                    count, name, (int*)buffer, capacity, size, why));
             }
         }
 
@@ -427,10 +428,10 @@ namespace Bitnet
             using (var arguments = new Arguments())
             {
                 var model = (bitnet_model*)use.Pointer;
-                bitnet_message* list = arguments.Messages(messages, nameof(messages));
+                bitnet_message* list = arguments.Messages(messages, nameof(messages), out ulong count);
                 byte* name = arguments.Text(template, nameof(template));
                 return Query.Text((buffer, capacity, size, why) => Native.bitnet_chat_render(model, list,
-                    (ulong)messages.Count, name, (byte*)buffer, capacity, size, why));
+                    count, name, (byte*)buffer, capacity, size, why));
             }
         }
 

@@ -50,12 +50,6 @@ namespace Bitnet
 
         internal bitnet_sampler_options* ToNative(Arguments arguments)
         {
-            int biased = Bias?.Count ?? 0;
-            var bias = (bitnet_logit_bias*)arguments.Block((long)biased * sizeof(bitnet_logit_bias));
-            for (int i = 0; i < biased; ++i)
-            {
-                bias[i] = new bitnet_logit_bias { token = Bias[i].Token, bias = Bias[i].Bias };
-            }
             var native = (bitnet_sampler_options*)arguments.Block(sizeof(bitnet_sampler_options));
             *native = new bitnet_sampler_options
             {
@@ -69,9 +63,11 @@ namespace Bitnet
                 presence_penalty = PresencePenalty,
                 penalty_window = PenaltyWindow,
                 seed = Seed,
-                bias_count = (uint)biased,
-                bias = bias,
             };
+            if (Bias is IReadOnlyList<LogitBias> biases)
+            {
+                native->bias = arguments.Biases(biases, out native->bias_count);
+            }
             return native;
         }
     }
@@ -111,7 +107,7 @@ namespace Bitnet
         /// infinity, or a biased token is not among them.</exception>
         public int Sample(ReadOnlySpan<float> logits)
         {
-            fixed (float* first = &MemoryMarshal.GetReference(logits))
+            fixed (float* first = &MemoryMarshal.GetReference(Spans.Placed(logits)))
             {
                 using (var use = new SamplerUse(Handle))
                 {

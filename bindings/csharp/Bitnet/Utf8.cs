@@ -37,6 +37,7 @@ namespace Bitnet
 
         internal void* Block(long bytes)
         {
+            Number.NotNegative(bytes, nameof(bytes)); // a list may count anything
             blocks.Add(IntPtr.Zero);
             IntPtr block = Marshal.AllocHGlobal((IntPtr)Math.Max(bytes, 1));
             blocks[blocks.Count - 1] = block;
@@ -67,17 +68,70 @@ namespace Bitnet
             return block;
         }
 
-        internal bitnet_message* Messages(IReadOnlyList<Message> messages, string name)
+        // Lists are others' code: what Count says once is room and number, even if the list grows meanwhile.
+
+        internal bitnet_message* Messages(IReadOnlyList<Message> messages, string name, out ulong count)
         {
             if (messages == null) throw new ArgumentNullException(name);
-            var list = (bitnet_message*)Block((long)messages.Count * sizeof(bitnet_message));
-            for (int i = 0; i < messages.Count; ++i)
+            int size = messages.Count;
+            var list = (bitnet_message*)Block((long)size * sizeof(bitnet_message));
+            for (int i = 0; i < size; ++i)
             {
                 Message message = messages[i] ?? throw new ArgumentNullException(name, "message " + i + " is null");
                 list[i].role = Text(message.Role, name);
                 list[i].content = Text(message.Content, out list[i].content_bytes);
             }
+            count = (ulong)size;
             return list;
+        }
+
+        internal byte** Texts(IReadOnlyList<string> texts, string name, out ulong count)
+        {
+            int size = texts.Count;
+            var list = (byte**)Block((long)size * sizeof(byte*));
+            for (int i = 0; i < size; ++i) list[i] = Text(texts[i], name);
+            count = (ulong)size;
+            return list;
+        }
+
+        internal int* Numbers(IReadOnlyList<int> numbers, out ulong count)
+        {
+            int size = numbers.Count;
+            var list = (int*)Block((long)size * sizeof(int));
+            for (int i = 0; i < size; ++i) list[i] = numbers[i];
+            count = (ulong)size;
+            return list;
+        }
+
+        internal bitnet_logit_bias* Biases(IReadOnlyList<LogitBias> biases, out uint count)
+        {
+            int size = biases.Count;
+            var list = (bitnet_logit_bias*)Block((long)size * sizeof(bitnet_logit_bias));
+            for (int i = 0; i < size; ++i)
+            {
+                LogitBias one = biases[i];
+                list[i] = new bitnet_logit_bias { token = one.Token, bias = one.Bias };
+            }
+            count = (uint)size;
+            return list;
+        }
+
+        /// <summary>A copy, for C reads an entry again after it has checked it.</summary>
+        internal bitnet_batch_entry* Batch(ReadOnlySpan<BatchEntry> entries)
+        {
+            void* copy = Block((long)entries.Length * sizeof(BatchEntry));
+            entries.CopyTo(new Span<BatchEntry>(copy, entries.Length));
+            return (bitnet_batch_entry*)copy;
+        }
+    }
+
+    /// <summary>Spans for calls that take NULL for a mistake.</summary>
+    internal static class Spans
+    {
+        /// <summary>The same, with a place also if it is empty.</summary>
+        internal static ReadOnlySpan<T> Placed<T>(ReadOnlySpan<T> span)
+        {
+            return span.IsEmpty ? new ReadOnlySpan<T>(new T[1], 0, 0) : span;
         }
     }
 

@@ -51,7 +51,10 @@ namespace Chat
                     string question = string.Join(" ", options.Question);
                     return Interrupt.Stops(stop => conversation.Answer(question, stop)) ? 0 : Interrupt.Status;
                 }
-                if (!Console.IsInputRedirected) Terminal.Note($"{model.Info.Name}. /help lists the commands.\n");
+                if (!Console.IsInputRedirected)
+                {
+                    Terminal.Note($"{Terminal.Printable(model.Info.Name)}. /help lists the commands.\n");
+                }
                 return AnswerLines(conversation);
             }
         }

@@ -34,6 +34,22 @@ namespace Chat
             Error.Write(bytes, 0, bytes.Length);
         }
 
+        /// <summary>What a stranger's file says, fit for a terminal, to which control characters are orders.</summary>
+        internal static string Printable(string text)
+        {
+            var printable = new StringBuilder();
+            foreach (char character in text)
+            {
+                if (!char.IsControl(character))
+                {
+                    printable.Append(character);
+                    continue;
+                }
+                foreach (byte one in Encoding.UTF8.GetBytes(character.ToString())) printable.Append($"\\x{one:x2}");
+            }
+            return printable.ToString();
+        }
+
         /// <summary>The next line without its end; null at the end of input.</summary>
         internal static string ReadLine()
         {
