@@ -1,5 +1,5 @@
-/* Executes one instruction that not every x86-64 has: shows that the emulator of x86_processors.sh refuses what
- * a processor lacks. usage: newer_instruction ssse3|avx|avx512 */
+/* Executes one instruction that not every x86-64 has: shows that the emulator of x86_processors.sh
+ * refuses what a processor lacks. usage: newer_instruction ssse3|avx|avx512 */
 #include <string.h>
 
 int main(int argc, char** argv) {
