@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "file/gguf.h"
 #include "model/small_model.h"
 
