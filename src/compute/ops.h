@@ -109,19 +109,27 @@ struct QuantizedRows {
   const int32_t* sum;  // [tokens] sum of q
 };
 
-// A dense matrix [rows][cols] in 8 bits, made to be streamed: weight ~ scale * (code - 128), with a
+// A dense matrix [rows][cols] in 5 bits, made to be streamed: weight ~ scale * (code - 16), with a
 // scale per row and block of kScreenBlock columns (forward/screened_head.h says what for).
 //
 //   tile t holds rows 16t..16t+15: the scales, bfloat16 [blocks][16], completed with zeros to a
-//   multiple of 64 bytes; then, block after block, 16 groups of 64 bytes. In group g of a block the
-//   byte at 4*r + b is the code of row 16t + r, column 64*block + 4g + b. Codes are 0..255; padding
-//   rows and columns hold code 128, padding rows scale 0.
+//   multiple of 64 bytes; then two halves of each block. A half has 32 columns, as 8 groups of 4:
+//   64 bytes with the upper bits, then 4 times 64 bytes with the lower four. Byte 4*r + b of a group
+//   is row 16t + r, column 4*group + b of the half; there
+//     bit g of the upper bits is bit 4 of the code in group g,
+//     the lower half of the byte in vector v is bits 0..3 of the code in group 2v, the upper in
+//     group 2v + 1.
+//   Padding rows and columns hold code 16, padding rows scale 0.
 constexpr int64_t kScreenBlock = kColumnPad;
+constexpr int32_t kScreenCodes = 32;                 // a code is below
+constexpr int32_t kScreenMiddle = kScreenCodes / 2;  // and stands for nothing
+constexpr int kScreenHalfGroups = 8;  // of 4 columns
+constexpr int64_t kScreenHalfBytes = 64 * (1 + kScreenHalfGroups / 2);
 static constexpr int64_t screen_scale_bytes(int64_t cols) noexcept {
   return (padded_cols(cols) / kScreenBlock * kTileRows * 2 + 63) / 64 * 64;
 }
 static constexpr int64_t screen_tile_bytes(int64_t cols) noexcept {
-  return screen_scale_bytes(cols) + kTileRows * padded_cols(cols);
+  return screen_scale_bytes(cols) + padded_cols(cols) / kScreenBlock * 2 * kScreenHalfBytes;
 }
 static constexpr int64_t screen_bytes(int64_t rows, int64_t cols) noexcept {
   return (rows + kTileRows - 1) / kTileRows * screen_tile_bytes(cols);
@@ -196,8 +204,8 @@ struct Ops {
                        int64_t last_row, const float* x, int64_t x_stride, int64_t tokens) noexcept;
 
   // y[t*y_stride + r] = x.scale[t] * acc; over the blocks of columns, ascending, from +0:
-  // acc = fma(float(isum), scale of row and block, acc), isum = sum_c (code - 128) * x[t][c] exact
-  // in int32 (64 * 255 * kScreenLargest < 2^31, even before the 128 is taken off); for rows
+  // acc = fma(float(isum), scale of row and block, acc), isum = sum_c (code - 16) * x[t][c] exact
+  // in int32 (64 * 31 * kScreenLargest < 2^31, even before the 16 is taken off); for rows
   // first_row <= r < last_row (first_row a multiple of kTileRows) and t < tokens.
   void (*screen_matmul)(float* y, int64_t y_stride, const ScreenMatrix& w, int64_t first_row,
                         int64_t last_row, const ScreenInput& x, int64_t tokens) noexcept;

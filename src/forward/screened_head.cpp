@@ -15,7 +15,7 @@ namespace {
 
 // THE BOUND of |logit - score| for a row e and a hidden state h
 //
-// The copy q of the row is scale * (code - 128), an exact product; the integers stand for
+// The copy q of the row is scale * (code - 16), an exact product; the integers stand for
 // x = scale_x * integer, exactly. Euclidean norms: r >= |e - q|, n >= |e|, H >= |h|, D >= |h - x|,
 // so |q| <= n + r and |x| <= H + D. u = 2^-24, gamma(k) = k u / (1 - k u): the relative error of k
 // roundings in a row, relative to the sum of the products' magnitudes, which Cauchy and Schwarz
@@ -67,14 +67,15 @@ Float4 magnitude(Float4 v) noexcept {
   return std::bit_cast<Float4>(std::bit_cast<Int4>(v) & 0x7fffffff);
 }
 
-// Scales below this are not used: their block's codes are all zero.
+// Scales below this are not used: their block stands for zeros.
 constexpr float kLeastScale = 0x1p-100f;
 
-// largest / 127 as the next bfloat16 upwards, so that codes stay within -127..127.
+// The scale whose lowest code stands for the number of largest magnitude, to the nearest bfloat16:
+// of that sign there is one code more than of the other.
 float block_scale(float largest) noexcept {
-  const uint32_t bits = std::bit_cast<uint32_t>(largest * (1.0f / 127.0f));
-  const float scale = std::bit_cast<float>((bits + 0xffffu) & 0xffff0000u);
-  return scale >= kLeastScale ? scale : 0.0f;
+  const uint32_t bits = std::bit_cast<uint32_t>(largest * (-1.0f / kScreenMiddle));
+  const float scale = std::bit_cast<float>((bits + 0x8000u) & 0xffff0000u);
+  return std::fabs(scale) >= kLeastScale ? scale : 0.0f;
 }
 
 struct BlockSums {
@@ -85,28 +86,37 @@ struct BlockSums {
 // squares that are no finite number.
 float quantize_block(uint8_t* __restrict codes, BlockSums& sums,
                      const float* __restrict e) noexcept {
-  Float4 largest = {}, squares = {};
+  Float4 fours = {}, squares = {};
   for (int64_t i = 0; i < kScreenBlock; i += 4) {
-    const Float4 v = load4<Float4>(e + i), m = magnitude(v);
-    largest = m > largest ? m : largest;
+    const Float4 v = load4<Float4>(e + i);
+    fours = magnitude(v) > magnitude(fours) ? v : fours;
     squares += v * v;
   }
-  const float scale =
-      block_scale(std::max(std::max(largest[0], largest[1]), std::max(largest[2], largest[3])));
-  const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
+  float largest = 0;
+  for (int l = 0; l < 4; ++l) {
+    largest = std::fabs(fours[l]) > std::fabs(largest) ? fours[l] : largest;
+  }
+  const float scale = block_scale(largest);
+  const float inverse = scale != 0 ? 1.0f / scale : 0.0f;
 
-  // Adding 1.5 * 2^23 rounds to the nearest integer; 128 more puts the code into the lowest byte.
-  constexpr float kRounder = 12582912.0f + 128.0f;
+  // Adding 1.5 * 2^23 rounds to the nearest integer; 16 more puts the code into the lowest byte.
+  constexpr float kRounder = 12582912.0f + kScreenMiddle;
+  constexpr float kHighest = kScreenCodes - 1 - kScreenMiddle, kLowest = -kScreenMiddle;
   Float4 residual_squares = {};
   int32_t shifted[kScreenBlock];
   for (int64_t i = 0; i < kScreenBlock; i += 4) {
     const Float4 v = load4<Float4>(e + i);
-    const Float4 rounded = v * inverse + kRounder;
+    Float4 steps = v * inverse;
+    steps = steps < kHighest ? steps : Float4{} + kHighest;
+    steps = steps > kLowest ? steps : Float4{} + kLowest;
+    const Float4 rounded = steps + kRounder;
     store4(shifted + i, rounded);
     const Float4 residual = v - (rounded - kRounder) * scale;
     residual_squares += residual * residual;
   }
-  for (int64_t i = 0; i < kScreenBlock; ++i) codes[i] = static_cast<uint8_t>(shifted[i]);
+  for (int64_t i = 0; i < kScreenBlock; ++i) {
+    codes[i] = static_cast<uint8_t>(shifted[i] & (kScreenCodes - 1));
+  }
   sums = {total(squares), total(residual_squares)};
   return scale;
 }
@@ -116,6 +126,25 @@ float quantize_block(uint8_t* __restrict codes, BlockSums& sums,
 float norm_above(double squares, int64_t cols) noexcept {
   return rounded_up(std::sqrt(squares * (1 + 0x1p-18) + static_cast<double>(cols) * 0x1p-148) *
                     (1 + 0x1p-40));
+}
+
+// A half of a block for the 16 rows of a tile, from their codes, the rows `stride` apart.
+void pack_half(uint8_t* half, const uint8_t* codes, int64_t stride) noexcept {
+  uint8_t groups[kScreenHalfGroups][64];
+  for (int64_t r = 0; r < kTileRows; ++r) {
+    for (int64_t g = 0; g < kScreenHalfGroups; ++g) {
+      std::memcpy(groups[g] + 4 * r, codes + r * stride + 4 * g, 4);
+    }
+  }
+  for (int64_t i = 0; i < 64; ++i) {
+    unsigned upper = 0;
+    for (int64_t g = 0; g < kScreenHalfGroups; ++g) upper |= (groups[g][i] >> 4 & 1u) << g;
+    half[i] = static_cast<uint8_t>(upper);
+    for (int64_t g = 0; g < kScreenHalfGroups; g += 2) {
+      half[64 * (1 + g / 2) + i] =
+          static_cast<uint8_t>((groups[g][i] & 15) | (groups[g + 1][i] & 15) << 4);
+    }
+  }
 }
 
 constexpr int64_t kChunkRows = 512;  // rows between two steps of the progress, or of the bounds
@@ -148,9 +177,8 @@ uint64_t ScreenedHead::bytes_of(int64_t rows, int64_t cols) noexcept {
 void ScreenedHead::quantize_tile(int64_t tile, RowScratch& scratch) noexcept {
   const int64_t padded = padded_cols(head_.cols), blocks = blocks_of(head_.cols);
   uint8_t* scales = tiles_.data() + tile * screen_tile_bytes(head_.cols);
-  uint8_t* groups = scales + screen_scale_bytes(head_.cols);
   std::memset(scales, 0, static_cast<size_t>(screen_scale_bytes(head_.cols)));
-  std::memset(scratch.codes.data(), 128, scratch.codes.size());
+  std::memset(scratch.codes.data(), kScreenMiddle, scratch.codes.size());
   const int64_t first = tile * kTileRows, rows = std::min(head_.rows - first, kTileRows);
   for (int64_t r = 0; r < rows; ++r) {
     uint8_t* codes = scratch.codes.data() + r * padded;
@@ -168,7 +196,7 @@ void ScreenedHead::quantize_tile(int64_t tile, RowScratch& scratch) noexcept {
     float residual = norm_above(residual_squares, head_.cols);
     float norm = norm_above(squares, head_.cols);
     if (!(static_cast<double>(norm) <= kMostNorm)) {  // NaN included
-      std::memset(codes, 128, static_cast<size_t>(padded));
+      std::memset(codes, kScreenMiddle, static_cast<size_t>(padded));
       for (int64_t block = 0; block < blocks; ++block) {
         std::memset(scales + 2 * (block * kTileRows + r), 0, 2);
       }
@@ -178,10 +206,10 @@ void ScreenedHead::quantize_tile(int64_t tile, RowScratch& scratch) noexcept {
     residual_.as<float>()[first + r] = residual;
     norm_.as<float>()[first + r] = norm;
   }
-  for (int64_t group = 0; group < padded / 4; ++group) {
-    for (int64_t r = 0; r < kTileRows; ++r) {
-      std::memcpy(groups + 64 * group + 4 * r, scratch.codes.data() + r * padded + 4 * group, 4);
-    }
+  uint8_t* half = scales + screen_scale_bytes(head_.cols);
+  constexpr int64_t kHalfCols = 4 * kScreenHalfGroups;
+  for (int64_t c = 0; c < padded; c += kHalfCols, half += kScreenHalfBytes) {
+    pack_half(half, scratch.codes.data() + c, padded);
   }
 }
 

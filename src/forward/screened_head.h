@@ -1,4 +1,4 @@
-// The output head in half the bytes: an 8-bit copy gives every logit with a proven bound of its
+// The output head in a third of the bytes: a 5-bit copy gives every logit with a proven bound of its
 // error, so that only the rows that can matter to a pick are computed from the real head, in the
 // canonical order. What is picked is what the full pass would pick, always.
 //
@@ -45,7 +45,7 @@ class ScreenScratch {
 
 class ScreenedHead {
  public:
-  // The head's data must outlive the copy. Of any type and shape; rows that no 8-bit copy can stand
+  // The head's data must outlive the copy. Of any type and shape; rows that no 5-bit copy can stand
   // for (infinities, NaN, beyond 2^50) are marked as unknown, and their logits come out as
   // -infinity..+infinity. Fails only if progress cancels, which is called on this thread; throws
   // std::bad_alloc.

@@ -17,13 +17,29 @@ struct Matrix {
   Matrix(int64_t rows, int64_t cols)
       : tiles(screen_bytes(rows, cols)), matrix{tiles.data(), rows, cols} {
     for (int64_t r = 0; r < (rows + 15) / 16 * 16; ++r) {
-      for (int64_t c = 0; c < padded_cols(cols); ++c) code(r, c) = 128;
+      for (int64_t c = 0; c < padded_cols(cols); ++c) set_code(r, c, 16);
       for (int64_t block = 0; block < padded_cols(cols) / 64; ++block) set_scale(r, block, 0);
     }
   }
   uint8_t* tile(int64_t r) { return tiles.data() + r / 16 * screen_tile_bytes(matrix.cols); }
-  uint8_t& code(int64_t r, int64_t c) {
-    return tile(r)[screen_scale_bytes(matrix.cols) + c / 4 * 64 + r % 16 * 4 + c % 4];
+  // Bit 4 of the code, and bits 0..3 in one half of their byte.
+  struct Place {
+    uint8_t &upper, &lower;
+    int64_t bit, shift;
+  };
+  Place place(int64_t r, int64_t c) {
+    uint8_t* half = tile(r) + screen_scale_bytes(matrix.cols) + c / 32 * 320;
+    const int64_t group = c % 32 / 4, byte = r % 16 * 4 + c % 4;
+    return {half[byte], half[64 + 64 * (group / 2) + byte], group, group % 2 * 4};
+  }
+  void set_code(int64_t r, int64_t c, unsigned code) {
+    const Place p = place(r, c);
+    p.upper = static_cast<uint8_t>((p.upper & ~(1u << p.bit)) | (code >> 4 & 1) << p.bit);
+    p.lower = static_cast<uint8_t>((p.lower & ~(15u << p.shift)) | (code & 15) << p.shift);
+  }
+  int code(int64_t r, int64_t c) {
+    const Place p = place(r, c);
+    return (p.upper >> p.bit & 1) * 16 + (p.lower >> p.shift & 15);
   }
   void set_scale(int64_t r, int64_t block, uint16_t bits) {
     std::memcpy(tile(r) + 2 * (16 * block + r % 16), &bits, 2);
@@ -87,7 +103,7 @@ TEST_P(Screen, GivesTheBitsOfTheReferenceForAnyShape) {
     Matrix w(rows, cols);
     Input x(tokens, cols, 64 * source.up_to(1));
     for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t c = 0; c < cols; ++c) w.code(r, c) = static_cast<uint8_t>(source.bits());
+      for (int64_t c = 0; c < cols; ++c) w.set_code(r, c, source.bits());
       // Scales of every size a float has, subnormal ones and either sign among them.
       for (int64_t block = 0; block < padded_cols(cols) / 64; ++block) {
         const uint32_t bits = source.bits();
@@ -113,7 +129,7 @@ TEST_P(Screen, HoldsTheLargestNumbers) {
   Source source(22);
   const int64_t cols = 192, rows = 32;
   const int32_t extremes[] = {kScreenLargest, -kScreenLargest, 127, -128, 128, -129, 32512};
-  const uint8_t codes[] = {0, 255, 127, 128};
+  const unsigned codes[] = {0, 31, 15, 16};
   for (int round = 0; round < 64; ++round) {
     Matrix w(rows, cols);
     Input x(8, cols, 0);
@@ -124,7 +140,7 @@ TEST_P(Screen, HoldsTheLargestNumbers) {
     }
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t c = 0; c < cols; ++c) {
-        w.code(r, c) = codes[(r + (r % 3 ? c % 2 : 0)) % 4];
+        w.set_code(r, c, codes[(r + (r % 3 ? c % 2 : 0)) % 4]);
       }
       for (int64_t block = 0; block < 3; ++block) w.set_scale(r, block, 0x3f80);
     }
@@ -148,7 +164,7 @@ TEST(ScreenReference, IsTheSumOfItsProducts) {
   Matrix w(rows, cols);
   Input x(tokens, cols, 64);
   for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t c = 0; c < cols; ++c) w.code(r, c) = static_cast<uint8_t>(source.bits());
+    for (int64_t c = 0; c < cols; ++c) w.set_code(r, c, source.bits());
     for (int64_t b = 0; b < 3; ++b) w.set_scale(r, b, static_cast<uint16_t>(0x3f00 + 32 * b));
   }
   for (int64_t t = 0; t < tokens; ++t) {
@@ -161,7 +177,7 @@ TEST(ScreenReference, IsTheSumOfItsProducts) {
     for (int64_t r = 0; r < rows; ++r) {
       double sum = 0;
       for (int64_t c = 0; c < cols; ++c) {
-        sum += 0.5 * double(bfloat(w.scale(r, c / 64))) * (w.code(r, c) - 128) * x.at_token(t, c);
+        sum += 0.5 * double(bfloat(w.scale(r, c / 64))) * (w.code(r, c) - 16) * x.at_token(t, c);
       }
       EXPECT_NEAR(y[t * rows + r], sum, 1e-2) << r;  // the sums are in the thousands
     }

@@ -3,8 +3,8 @@
 //   IntLanes            16 int32, one per row of a tile
 //   to_lanes(sums)      converted, ties to even
 //   block_sums<N>(sums, codes, x, token, block)
-//                       sums[n] = sum_c (code - 128) * x[token + n][c] over the block whose 16
-//                       groups start at codes, exact
+//                       sums[n] = sum_c (code - 16) * x[token + n][c] over the block whose two
+//                       halves start at codes, exact
 //   kScreenTokens       the most tokens block_sums can serve from its registers
 //
 // Internal linkage, and nothing from the C++ library: this is compiled for newer processors.
@@ -27,7 +27,7 @@ inline void screen_tile(float* y, int64_t y_stride, int64_t rows, const uint8_t*
     // Two blocks' scales are one line; the codes' lines block_sums asks for.
     if (block % 2 == 0) prefetch_line(tile + 32 * block);
     IntLanes sums[N];
-    block_sums<N>(sums, codes + kTileRows * kScreenBlock * block, x, token, block);
+    block_sums<N>(sums, codes + 2 * kScreenHalfBytes * block, x, token, block);
     const Lanes scale = load_bfloat(tile + 32 * block);
     for (int n = 0; n < N; ++n) acc[n] = fused(to_lanes(sums[n]), scale, acc[n]);
   }

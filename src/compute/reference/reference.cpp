@@ -121,6 +121,13 @@ void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t 
   }
 }
 
+int32_t screen_code(const uint8_t* codes, int64_t row, int64_t col) noexcept {
+  const int64_t group = col / 4 % kScreenHalfGroups, byte = 4 * row + col % 4;
+  const uint8_t* upper = codes + col / (4 * kScreenHalfGroups) * kScreenHalfBytes;
+  const uint8_t* lower = upper + 64 * (1 + group / 2);
+  return (upper[byte] >> group & 1) << 4 | (lower[byte] >> group % 2 * 4 & 15);
+}
+
 void screen_matmul(float* y, int64_t y_stride, const ScreenMatrix& w, int64_t first_row,
                    int64_t last_row, const ScreenInput& x, int64_t tokens) noexcept {
   const int64_t blocks = padded_cols(w.cols) / kScreenBlock;
@@ -132,8 +139,8 @@ void screen_matmul(float* y, int64_t y_stride, const ScreenMatrix& w, int64_t fi
       for (int64_t block = 0; block < blocks; ++block) {
         int32_t isum = 0;
         for (int64_t c = kScreenBlock * block; c < kScreenBlock * (block + 1); ++c) {
-          const int32_t code = codes[c / 4 * 64 + r % kTileRows * 4 + c % 4];
-          isum += (code - 128) * (256 * x.high[t * x.stride + c] + x.low[t * x.stride + c]);
+          isum += (screen_code(codes, r % kTileRows, c) - kScreenMiddle) *
+                  (256 * x.high[t * x.stride + c] + x.low[t * x.stride + c]);
         }
         float scale;
         decode_bf16(&scale, tile + 2 * (block * kTileRows + r % kTileRows), 1);

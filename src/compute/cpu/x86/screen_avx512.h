@@ -1,4 +1,4 @@
-// screen_matmul's integer sums with AVX-512 VNNI: a group of 64 bytes is a register of 16 rows x 4
+// screen_matmul's integer sums with AVX-512 VNNI: a group's codes are a register of 16 rows x 4
 // columns, multiplied with the four activations' high and low bytes, broadcast.
 #pragma once
 
@@ -6,7 +6,7 @@
 
 #include <cstring>
 
-#include "compute/ops.h"
+#include "compute/cpu/screen_codes.h"
 
 namespace bitnet {
 namespace {
@@ -32,22 +32,29 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
   __m512i high_sums[N], low_sums[N];
 #pragma GCC unroll 8
   for (int n = 0; n < N; ++n) high_sums[n] = low_sums[n] = _mm512_setzero_si512();
-#pragma GCC unroll 16
-  for (int g = 0; g < 16; ++g) {
-    prefetch_line(codes + 64 * g);
-    const __m512i group = _mm512_load_si512(codes + 64 * g);
+  typedef uint16_t Words __attribute__((vector_size(64)));
+#pragma GCC unroll 2
+  for (int half = 0; half < 2; ++half) {
+    prefetch_half(codes);
+    each_group([&](auto group) __attribute__((always_inline)) {
+      constexpr int kG = decltype(group)::kIndex;
+      const __m512i rows = reinterpret_cast<__m512i>(group_codes<Words, kG>(codes, 0));
 #pragma GCC unroll 8
-    for (int n = 0; n < N; ++n) {
-      const int64_t at = n * x.stride + 4 * g;
-      high_sums[n] = _mm512_dpbusd_epi32(high_sums[n], group, broadcast_dword(high + at));
-      low_sums[n] = _mm512_dpbusd_epi32(low_sums[n], group, broadcast_dword(low + at));
-    }
+      for (int n = 0; n < N; ++n) {
+        const int64_t at = n * x.stride + 4 * kG;
+        high_sums[n] = _mm512_dpbusd_epi32(high_sums[n], rows, broadcast_dword(high + at));
+        low_sums[n] = _mm512_dpbusd_epi32(low_sums[n], rows, broadcast_dword(low + at));
+      }
+    });
+    codes += kScreenHalfBytes;
+    high += kScreenHalfCols;
+    low += kScreenHalfCols;
   }
 #pragma GCC unroll 8
   for (int n = 0; n < N; ++n) {
     const int32_t sum = x.sum[(token + n) * (x.stride / kScreenBlock) + block];
     const __m512i both = _mm512_add_epi32(_mm512_slli_epi32(high_sums[n], 8), low_sums[n]);
-    sums[n] = _mm512_sub_epi32(both, _mm512_set1_epi32(128 * sum));
+    sums[n] = _mm512_sub_epi32(both, _mm512_set1_epi32(kScreenMiddle * sum));
   }
 }
 

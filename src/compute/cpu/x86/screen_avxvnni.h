@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-#include "compute/ops.h"
+#include "compute/cpu/screen_codes.h"
 
 namespace bitnet {
 namespace {
@@ -25,10 +25,10 @@ inline __m256i broadcast_dword(const int8_t* bytes) noexcept {
   return _mm256_set1_epi32(dword);
 }
 
-// 256 * high + low - 128 * sum of x.
+// 256 * high + low - kScreenMiddle * sum of x.
 inline __m256i joined_bytes(__m256i high, __m256i low, int32_t sum) noexcept {
   const __m256i both = _mm256_add_epi32(_mm256_slli_epi32(high, 8), low);
-  return _mm256_sub_epi32(both, _mm256_set1_epi32(128 * sum));
+  return _mm256_sub_epi32(both, _mm256_set1_epi32(kScreenMiddle * sum));
 }
 
 template <int N>
@@ -42,20 +42,26 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
     high_sums[n].low = high_sums[n].high = _mm256_setzero_si256();
     low_sums[n].low = low_sums[n].high = _mm256_setzero_si256();
   }
-#pragma GCC unroll 16
-  for (int g = 0; g < 16; ++g) {
-    prefetch_line(codes + 64 * g);
-    const __m256i* halves = reinterpret_cast<const __m256i*>(codes + 64 * g);
-    const __m256i upper = _mm256_load_si256(halves), lower = _mm256_load_si256(halves + 1);
+  typedef uint16_t Words __attribute__((vector_size(32)));
+  for (int half = 0; half < 2; ++half) {
+    prefetch_half(codes);
+    each_group([&](auto group) __attribute__((always_inline)) {
+      constexpr int kG = decltype(group)::kIndex;
+      const __m256i first = reinterpret_cast<__m256i>(group_codes<Words, kG>(codes, 0));
+      const __m256i second = reinterpret_cast<__m256i>(group_codes<Words, kG>(codes, 32));
 #pragma GCC unroll 2
-    for (int n = 0; n < N; ++n) {
-      const __m256i high4 = broadcast_dword(high + n * x.stride + 4 * g);
-      const __m256i low4 = broadcast_dword(low + n * x.stride + 4 * g);
-      high_sums[n].low = _mm256_dpbusd_avx_epi32(high_sums[n].low, upper, high4);
-      high_sums[n].high = _mm256_dpbusd_avx_epi32(high_sums[n].high, lower, high4);
-      low_sums[n].low = _mm256_dpbusd_avx_epi32(low_sums[n].low, upper, low4);
-      low_sums[n].high = _mm256_dpbusd_avx_epi32(low_sums[n].high, lower, low4);
-    }
+      for (int n = 0; n < N; ++n) {
+        const int64_t at = n * x.stride + 4 * kG;
+        const __m256i high4 = broadcast_dword(high + at), low4 = broadcast_dword(low + at);
+        high_sums[n].low = _mm256_dpbusd_avx_epi32(high_sums[n].low, first, high4);
+        high_sums[n].high = _mm256_dpbusd_avx_epi32(high_sums[n].high, second, high4);
+        low_sums[n].low = _mm256_dpbusd_avx_epi32(low_sums[n].low, first, low4);
+        low_sums[n].high = _mm256_dpbusd_avx_epi32(low_sums[n].high, second, low4);
+      }
+    });
+    codes += kScreenHalfBytes;
+    high += kScreenHalfCols;
+    low += kScreenHalfCols;
   }
 #pragma GCC unroll 2
   for (int n = 0; n < N; ++n) {

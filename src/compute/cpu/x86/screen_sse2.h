@@ -1,11 +1,12 @@
-// screen_matmul's integer sums with SSE2: screen_avx2.h in quarters of 4 rows.
+// screen_matmul's integer sums with SSE2: 4 rows x 4 columns of bytes are seen as words, low bytes
+// the even columns, high bytes the odd, and multiplied with pairs of activations.
 #pragma once
 
 #include <emmintrin.h>
 
 #include <cstring>
 
-#include "compute/ops.h"
+#include "compute/cpu/screen_codes.h"
 
 namespace bitnet {
 namespace {
@@ -32,29 +33,34 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
   const __m128i mask = _mm_set1_epi16(0xff);
   for (int n = 0; n < N; ++n) {
     const int32_t sum = x.sum[(token + n) * (x.stride / kScreenBlock) + block];
-    for (__m128i& quarter : sums[n].v) quarter = _mm_set1_epi32(-128 * sum);
+    for (__m128i& quarter : sums[n].v) quarter = _mm_set1_epi32(-kScreenMiddle * sum);
   }
-  for (int g = 0; g < 16; ++g) {
-    prefetch_line(codes + 64 * g);
-    __m128i even[N], odd[N];
-#pragma GCC unroll 2
-    for (int n = 0; n < N; ++n) {
-      even[n] = broadcast_pair(pairs + n * x.stride + 4 * g);
-      odd[n] = broadcast_pair(pairs + n * x.stride + 4 * g + 2);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-      const __m128i quarter =
-          _mm_load_si128(reinterpret_cast<const __m128i*>(codes + 64 * g + 16 * i));
-      const __m128i even_codes = _mm_and_si128(quarter, mask);
-      const __m128i odd_codes = _mm_srli_epi16(quarter, 8);
+  typedef uint16_t Words __attribute__((vector_size(16)));
+  for (int half = 0; half < 2; ++half) {
+    prefetch_half(codes);
+    each_group([&](auto group) __attribute__((always_inline)) {
+      constexpr int kG = decltype(group)::kIndex;
+      __m128i even[N], odd[N];
 #pragma GCC unroll 2
       for (int n = 0; n < N; ++n) {
-        __m128i& sum = sums[n].v[i];
-        sum = _mm_add_epi32(sum, _mm_madd_epi16(even_codes, even[n]));
-        sum = _mm_add_epi32(sum, _mm_madd_epi16(odd_codes, odd[n]));
+        even[n] = broadcast_pair(pairs + n * x.stride + 4 * kG);
+        odd[n] = broadcast_pair(pairs + n * x.stride + 4 * kG + 2);
       }
-    }
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        const __m128i quarter = reinterpret_cast<__m128i>(group_codes<Words, kG>(codes, 16 * i));
+        const __m128i even_codes = _mm_and_si128(quarter, mask);
+        const __m128i odd_codes = _mm_srli_epi16(quarter, 8);
+#pragma GCC unroll 2
+        for (int n = 0; n < N; ++n) {
+          __m128i& sum = sums[n].v[i];
+          sum = _mm_add_epi32(sum, _mm_madd_epi16(even_codes, even[n]));
+          sum = _mm_add_epi32(sum, _mm_madd_epi16(odd_codes, odd[n]));
+        }
+      }
+    });
+    codes += kScreenHalfBytes;
+    pairs += kScreenHalfCols;
   }
 }
 
