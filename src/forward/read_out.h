@@ -29,7 +29,7 @@ class ReadOut {
   };
   // [vocab] each: low <= logit <= high.
   struct Bounds {
-    const float *low, *high;
+    float *low, *high;
   };
 
   // batch: entries that run() gets at most. Makes room for one row of logits, or of bounds where
@@ -52,8 +52,10 @@ class ReadOut {
   // nullptr, nothing: that entry did not want it, or there is no such entry.
   const float* logits(uint64_t entry) const noexcept;
   const float* embedding(uint64_t entry) const noexcept;
-  std::optional<Bounds> bounds(uint64_t entry) const noexcept;
+  std::optional<Bounds> bounds(uint64_t entry) noexcept;
 
+  // Of an entry with bounds, makes the logits of these tokens (ascending) both ends of theirs.
+  void settle(uint64_t entry, std::span<const int32_t> tokens) noexcept;
   // Of an entry with bounds, the logits of these tokens (ascending), or of all: [vocab], -infinity
   // elsewhere. Lives until the next call of one of the two. The first may throw std::bad_alloc,
   // though hardly ever twice.
@@ -79,6 +81,7 @@ class ReadOut {
   Buffer hidden_, low_, high_;  // of those with bounds: [wanting][width], [wanting][vocab] twice
   Buffer sparse_;               // [vocab] see some_logits()
   Vec<int32_t> sparse_tokens_;  // what is not -infinity there
+  Vec<int32_t> unsettled_;      // of these, what bounds left open
   bool sparse_is_full_ = true;
   ScreenScratch screen_;
   Counts counts_;

@@ -1,6 +1,6 @@
-// The output head in a third of the bytes: a 5-bit copy gives every logit with a proven bound of its
-// error, so that only the rows that can matter to a pick are computed from the real head, in the
-// canonical order. What is picked is what the full pass would pick, always.
+// The output head in a third of the bytes: a 5-bit copy gives every logit with a proven bound of
+// its error, so that only the rows that can matter to a pick are computed from the real head, in
+// the canonical order. What is picked is what the full pass would pick, always.
 //
 //   screen():    all rows of the copy; low <= logit <= high for every token of the vocabulary
 //   (sampler):   which tokens can matter, given low and high

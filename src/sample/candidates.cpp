@@ -4,12 +4,14 @@
 // logits. Let m be the largest low: the largest logit is m or more. Then
 //   greedy     the pick has high >= m, and so has whatever ties with it
 //   top_k      what is kept has high >= the k-th largest low, and what follows the cut (top_p,
-//   min_p,
-//              the draw) sees nothing but what is kept
+//              min_p, the draw) sees nothing but what is kept
 //   min_p      what is kept has high >= m + log(min_p), if the largest logit is among the
-//   candidates draw       the winner's score is at least that of every low that min_p surely keeps,
-//   so it has
+//              candidates
+//   draw       the winner's score is at least that of every low that min_p surely keeps, so it has
 //              high / T + g at least as large
+// So the lows of very few tokens decide how many others can matter: these are settled first, which
+// costs next to nothing and does as much as halving every interval.
+//
 // Tokens about which nothing is known have high = +infinity and pass all of these. The others have
 // no NaN, so pick() sees every NaN there is.
 #include <algorithm>
@@ -55,8 +57,8 @@ float largest_of(const float* x, int64_t n) noexcept {
 // the caller's, the others copies.
 class Sampler::Intervals {
  public:
-  Intervals(Sampler& sampler, const float* low, const float* high, int64_t n) noexcept
-      : sampler_(sampler), low_(low), high_(high), n_(n) {}
+  Intervals(Sampler& sampler, const LogitBounds& bounds, int64_t n) noexcept
+      : sampler_(sampler), bounds_(bounds), low_(bounds.low), high_(bounds.high), n_(n) {}
 
   int64_t n() const noexcept { return n_; }
   int64_t blocks() const noexcept { return (n_ + kBlock - 1) / kBlock; }
@@ -67,6 +69,7 @@ class Sampler::Intervals {
   const float* high(int64_t block) const noexcept {
     return (is_copy(block) ? sampler_.adjusted_high_.data() : high_) + block * kBlock;
   }
+  float low_of(int32_t token) const noexcept { return low(token / kBlock)[token % kBlock]; }
   float high_of(int32_t token) const noexcept { return high(token / kBlock)[token % kBlock]; }
 
   // Most tokens that are worth computing one by one; small vocabularies have no need to be sparing.
@@ -80,6 +83,7 @@ class Sampler::Intervals {
     return sampler_.block_adjusted_[static_cast<size_t>(block)] != 0;
   }
   Sampler& sampler_;
+  const LogitBounds& bounds_;
   const float* low_;
   const float* high_;
   int64_t n_;
@@ -89,12 +93,12 @@ bool Sampler::needs_all_logits(int64_t n) const noexcept {
   return options_.temperature > 0 && options_.top_p < 1 && !cuts_by_k(n);
 }
 
-std::span<const int32_t> Sampler::candidates(const float* low, const float* high, int64_t n) {
-  if (!low || !high || n < 1 || needs_all_logits(n)) return {};
+std::span<const int32_t> Sampler::candidates(const LogitBounds& bounds, int64_t n) {
+  if (n < 1 || needs_all_logits(n)) return {};
   if (!bias_.empty() && bias_.back().token >= n) return {};  // pick() will say so
   const PlainFloatMode mode;
   prepare_intervals(n);
-  Intervals in(*this, low, high, n);
+  Intervals in(*this, bounds, n);
   const bool draws = options_.temperature > 0;
   if (draws && cuts_by_k(n) && static_cast<size_t>(options_.top_k) > in.limit()) return {};
 
@@ -111,14 +115,16 @@ std::span<const int32_t> Sampler::candidates(const float* low, const float* high
   winners_.clear();
   bool few = false;
   if (!draws) {
+    settle_largest(in);
     few = gather(in, in.largest_low, few_);
   } else if (cuts_by_k(n)) {
-    const float least = kth_largest_low(in);
-    few = least > -kInfinity && gather(in, least, few_);
+    few = settle_first_k(in) && gather(in, kth_largest_low(in), few_);
   } else {
-    // The largest logit is where min_p starts from.
-    few = (options_.min_p == 0 || gather(in, in.largest_low, greedy_)) &&
-          gather_winners(in, winners_);
+    settle_largest(in);
+    // The largest logit is where min_p starts from: the tokens that can have it are settled too.
+    few = options_.min_p == 0 || gather(in, in.largest_low, greedy_);
+    if (few) settle_known(in, greedy_);
+    few = few && gather_winners(in, winners_);
     few_.resize(greedy_.size() + winners_.size());
     few_.erase(std::set_union(greedy_.begin(), greedy_.end(), winners_.begin(), winners_.end(),
                               few_.begin()),
@@ -130,7 +136,7 @@ std::span<const int32_t> Sampler::candidates(const float* low, const float* high
 
 void Sampler::prepare_intervals(int64_t n) {
   if (n <= prepared_intervals_) return;
-  const Intervals in(*this, nullptr, nullptr, n);
+  const Intervals in(*this, LogitBounds{}, n);
   const size_t count = static_cast<size_t>(n), blocks = static_cast<size_t>(in.blocks());
   if (penalizes_ || !bias_.empty()) {
     adjusted_low_.resize(count);
@@ -140,6 +146,7 @@ void Sampler::prepare_intervals(int64_t n) {
   block_low_.resize(blocks);
   block_high_.resize(blocks);
   if (options_.top_k > 0) lows_.reserve(count);
+  leaders_.reserve(in.limit());
   greedy_.reserve(in.limit());
   winners_.reserve(in.limit());
   few_.reserve(2 * in.limit());
@@ -159,15 +166,69 @@ void Sampler::adjust_interval(Intervals& in, int32_t token) noexcept {
   adjusted_high_[static_cast<size_t>(token)] = adjusted(token, in.high_[token]);
 }
 
+void Sampler::scan_block(const Intervals& in, int64_t block) noexcept {
+  block_low_[static_cast<size_t>(block)] = largest_of(in.low(block), in.size(block));
+  block_high_[static_cast<size_t>(block)] = largest_of(in.high(block), in.size(block));
+}
+
 void Sampler::scan_intervals(Intervals& in) noexcept {
-  for (int64_t block = 0; block < in.blocks(); ++block) {
-    const float low = largest_of(in.low(block), in.size(block));
-    const float high = largest_of(in.high(block), in.size(block));
-    block_low_[static_cast<size_t>(block)] = low;
-    block_high_[static_cast<size_t>(block)] = high;
-    in.largest_low = std::max(in.largest_low, low);
-    in.largest_high = std::max(in.largest_high, high);
+  for (int64_t block = 0; block < in.blocks(); ++block) scan_block(in, block);
+  in.largest_low = largest_of(block_low_.data(), in.blocks());
+  in.largest_high = largest_of(block_high_.data(), in.blocks());
+}
+
+// Known tokens only.
+void Sampler::settle(Intervals& in, std::span<const int32_t> tokens) noexcept {
+  in.bounds_.settle(in.bounds_.user, tokens);
+  int64_t scanned = -1;
+  for (int32_t token : tokens) {
+    const int64_t block = token / kBlock;
+    if (in.is_copy(block)) adjust_interval(in, token);
   }
+  for (int32_t token : tokens) {
+    const int64_t block = token / kBlock;
+    if (block != scanned) scan_block(in, block);
+    scanned = block;
+  }
+  in.largest_low = largest_of(block_low_.data(), in.blocks());
+  in.largest_high = largest_of(block_high_.data(), in.blocks());
+}
+
+// The first token with the largest low.
+void Sampler::settle_largest(Intervals& in) noexcept {
+  const auto block =
+      std::find(block_low_.begin(), block_low_.end(), in.largest_low) - block_low_.begin();
+  const float* const low = in.low(block);
+  const auto place = std::find(low, low + in.size(block), in.largest_low) - low;
+  const int32_t token = static_cast<int32_t>(block * kBlock + place);
+  settle(in, {&token, 1});
+}
+
+void Sampler::settle_known(Intervals& in, const Vec<int32_t>& tokens) noexcept {
+  leaders_.clear();  // has room for as many as gather() finds
+  std::copy_if(tokens.begin(), tokens.end(), std::back_inserter(leaders_),
+               [&](int32_t token) { return in.low_of(token) > -kInfinity; });
+  if (!leaders_.empty()) settle(in, leaders_);
+}
+
+// k tokens than which no other has a larger low; false if nothing is known of so many.
+bool Sampler::settle_first_k(Intervals& in) {
+  const float least = kth_largest_low(in);
+  if (least == -kInfinity) return false;
+  const auto more = std::count_if(lows_.begin(), lows_.end(), [=](float x) { return x > least; });
+  int64_t equal =
+      options_.top_k - more;  // of the tokens whose low is the k-th, so many belong to it
+  leaders_.clear();
+  for (int64_t block = 0; block < in.blocks(); ++block) {
+    if (block_low_[static_cast<size_t>(block)] < least) continue;
+    const float* const low = in.low(block);
+    for (int64_t i = 0; i < in.size(block); ++i) {
+      if (low[i] < least || (low[i] == least && equal-- <= 0)) continue;
+      leaders_.push_back(static_cast<int32_t>(block * kBlock + i));
+    }
+  }
+  settle(in, leaders_);
+  return true;
 }
 
 // Every block's largest is one of the lows, so the k-th largest of these is no larger than what is
@@ -208,8 +269,9 @@ bool Sampler::gather(const Intervals& in, float least, Vec<int32_t>& tokens) con
   return true;
 }
 
-// Stage 6 on the highs, against the best of the lows.
-bool Sampler::gather_winners(const Intervals& in, Vec<int32_t>& tokens) const {
+// Stage 6 on the highs, against the best of the lows; the best is settled before the others are
+// measured by it.
+bool Sampler::gather_winners(Intervals& in, Vec<int32_t>& tokens) {
   // min_p keeps no token with high below surely_cut, and every one with low at or above
   // surely_kept.
   double surely_cut = -std::numeric_limits<double>::infinity(), surely_kept = surely_cut;
@@ -262,6 +324,11 @@ bool Sampler::gather_winners(const Intervals& in, Vec<int32_t>& tokens) const {
         enter(block, i);
       }
     }
+  }
+  const int32_t winner = contest.winner();
+  if (winner >= 0 && in.low_of(winner) < in.high_of(winner)) {
+    settle(in, {&winner, 1});
+    contest.enter(winner, in.low_of(winner));
   }
   std::erase_if(tokens, [&](int32_t t) { return !contest.reaches(t, in.high_of(t)); });
   return true;
