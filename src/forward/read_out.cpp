@@ -140,10 +140,17 @@ std::optional<ReadOut::Bounds> ReadOut::bounds(uint64_t entry) noexcept {
   return Bounds{low_.as<float>() + row * hyper_.vocab, high_.as<float>() + row * hyper_.vocab};
 }
 
+void ReadOut::narrow(uint64_t entry, std::span<const int32_t> tokens) noexcept {
+  const int64_t row = rows_[entry].bounds;
+  const Bounds ends = *bounds(entry);
+  weights_.screen->narrow(ends.low, ends.high, tokens, hidden_.as<float>() + row * hyper_.width,
+                          screen_, pool_);
+  counts_.narrowed += tokens.size();
+}
+
 void ReadOut::settle(uint64_t entry, std::span<const int32_t> tokens) noexcept {
   const int64_t row = rows_[entry].bounds;
-  float* const low = low_.as<float>() + row * hyper_.vocab;
-  float* const high = high_.as<float>() + row * hyper_.vocab;
+  const auto [low, high] = *bounds(entry);
   weights_.screen->rescore(low, tokens, hidden_.as<float>() + row * hyper_.width, pool_);
   counts_.exact += tokens.size();
   for (int32_t token : tokens) {

@@ -24,6 +24,7 @@ class ReadOut {
     uint64_t rows = 0;                      // of logits, computed whole
     uint64_t screened = 0;                  // rows of bounds
     uint64_t exact = 0;                     // single logits computed for those
+    uint64_t narrowed = 0;                  // single bounds made nearer before that
     uint64_t full = 0;        // rows of bounds that were completed to logits after all
     double widest_bound = 0;  // in standard deviations of the row's scores
   };
@@ -54,6 +55,8 @@ class ReadOut {
   const float* embedding(uint64_t entry) const noexcept;
   std::optional<Bounds> bounds(uint64_t entry) noexcept;
 
+  // Of an entry with bounds, makes those of these tokens (ascending) nearer.
+  void narrow(uint64_t entry, std::span<const int32_t> tokens) noexcept;
   // Of an entry with bounds, makes the logits of these tokens (ascending) both ends of theirs.
   void settle(uint64_t entry, std::span<const int32_t> tokens) noexcept;
   // Of an entry with bounds, the logits of these tokens (ascending), or of all: [vocab], -infinity

@@ -31,6 +31,7 @@ namespace {
 
 constexpr int64_t kBlock = 256;  // intervals whose largest ends are remembered together
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr size_t kManyTokens = 128;  // that it is cheaper to narrow first than to compute
 
 // The largest of n numbers; NaN is passed over.
 float largest_of(const float* x, int64_t n) noexcept {
@@ -72,8 +73,10 @@ class Sampler::Intervals {
   float low_of(int32_t token) const noexcept { return low(token / kBlock)[token % kBlock]; }
   float high_of(int32_t token) const noexcept { return high(token / kBlock)[token % kBlock]; }
 
-  // Most tokens that are worth computing one by one; small vocabularies have no need to be sparing.
+  // Most tokens that are worth computing one by one, and most that are worth knowing more of; small
+  // vocabularies have no need to be sparing.
   size_t limit() const noexcept { return static_cast<size_t>(std::max<int64_t>(n_ / 8, 64)); }
+  size_t narrow_limit() const noexcept { return 2 * limit(); }
 
   float largest_low = -kInfinity, largest_high = -kInfinity;
 
@@ -115,14 +118,13 @@ std::span<const int32_t> Sampler::candidates(const LogitBounds& bounds, int64_t 
   winners_.clear();
   bool few = false;
   if (!draws) {
-    settle_largest(in);
-    few = gather(in, in.largest_low, few_);
+    few = gather_first(in, 1, few_);
   } else if (cuts_by_k(n)) {
-    few = settle_first_k(in) && gather(in, kth_largest_low(in), few_);
+    few = gather_first(in, static_cast<size_t>(options_.top_k), few_);
   } else {
-    settle_largest(in);
+    settle_first(in, 1);
     // The largest logit is where min_p starts from: the tokens that can have it are settled too.
-    few = options_.min_p == 0 || gather(in, in.largest_low, greedy_);
+    few = options_.min_p == 0 || gather_first(in, 1, greedy_);
     if (few) settle_known(in, greedy_);
     few = few && gather_winners(in, winners_);
     few_.resize(greedy_.size() + winners_.size());
@@ -145,11 +147,11 @@ void Sampler::prepare_intervals(int64_t n) {
   block_adjusted_.resize(blocks);
   block_low_.resize(blocks);
   block_high_.resize(blocks);
-  if (options_.top_k > 0) lows_.reserve(count);
-  leaders_.reserve(in.limit());
-  greedy_.reserve(in.limit());
-  winners_.reserve(in.limit());
-  few_.reserve(2 * in.limit());
+  lows_.reserve(count);
+  leaders_.reserve(in.narrow_limit());
+  greedy_.reserve(in.narrow_limit());
+  winners_.reserve(in.narrow_limit());
+  few_.reserve(2 * in.narrow_limit());
   prepared_intervals_ = n;
 }
 
@@ -177,14 +179,18 @@ void Sampler::scan_intervals(Intervals& in) noexcept {
   in.largest_high = largest_of(block_high_.data(), in.blocks());
 }
 
-// Known tokens only.
-void Sampler::settle(Intervals& in, std::span<const int32_t> tokens) noexcept {
-  in.bounds_.settle(in.bounds_.user, tokens);
-  int64_t scanned = -1;
+// After their intervals have changed.
+void Sampler::adjust_again(Intervals& in, std::span<const int32_t> tokens) noexcept {
   for (int32_t token : tokens) {
-    const int64_t block = token / kBlock;
-    if (in.is_copy(block)) adjust_interval(in, token);
+    if (in.is_copy(token / kBlock)) adjust_interval(in, token);
   }
+}
+
+// Known tokens only.
+void Sampler::settle(Intervals& in, std::span<const int32_t> tokens) {
+  in.bounds_.settle(in.bounds_.user, tokens);
+  adjust_again(in, tokens);
+  int64_t scanned = -1;
   for (int32_t token : tokens) {
     const int64_t block = token / kBlock;
     if (block != scanned) scan_block(in, block);
@@ -194,17 +200,7 @@ void Sampler::settle(Intervals& in, std::span<const int32_t> tokens) noexcept {
   in.largest_high = largest_of(block_high_.data(), in.blocks());
 }
 
-// The first token with the largest low.
-void Sampler::settle_largest(Intervals& in) noexcept {
-  const auto block =
-      std::find(block_low_.begin(), block_low_.end(), in.largest_low) - block_low_.begin();
-  const float* const low = in.low(block);
-  const auto place = std::find(low, low + in.size(block), in.largest_low) - low;
-  const int32_t token = static_cast<int32_t>(block * kBlock + place);
-  settle(in, {&token, 1});
-}
-
-void Sampler::settle_known(Intervals& in, const Vec<int32_t>& tokens) noexcept {
+void Sampler::settle_known(Intervals& in, const Vec<int32_t>& tokens) {
   leaders_.clear();  // has room for as many as gather() finds
   std::copy_if(tokens.begin(), tokens.end(), std::back_inserter(leaders_),
                [&](int32_t token) { return in.low_of(token) > -kInfinity; });
@@ -212,12 +208,12 @@ void Sampler::settle_known(Intervals& in, const Vec<int32_t>& tokens) noexcept {
 }
 
 // k tokens than which no other has a larger low; false if nothing is known of so many.
-bool Sampler::settle_first_k(Intervals& in) {
-  const float least = kth_largest_low(in);
+bool Sampler::settle_first(Intervals& in, size_t k) {
+  const float least = kth_largest_low(in, k);
   if (least == -kInfinity) return false;
   const auto more = std::count_if(lows_.begin(), lows_.end(), [=](float x) { return x > least; });
-  int64_t equal =
-      options_.top_k - more;  // of the tokens whose low is the k-th, so many belong to it
+  // Of the tokens whose low is the k-th, so many belong to the first k.
+  int64_t equal = static_cast<int64_t>(k) - more;
   leaders_.clear();
   for (int64_t block = 0; block < in.blocks(); ++block) {
     if (block_low_[static_cast<size_t>(block)] < least) continue;
@@ -231,19 +227,38 @@ bool Sampler::settle_first_k(Intervals& in) {
   return true;
 }
 
+// Tokens that can be among the k with the largest logits; false if they are too many.
+bool Sampler::gather_first(Intervals& in, size_t k, Vec<int32_t>& tokens) {
+  if (!settle_first(in, k) || !gather(in, kth_largest_low(in, k), tokens)) return false;
+  if (tokens.size() < k + kManyTokens) return true;
+  narrow(in, tokens);
+  lows_.clear();
+  for (int32_t token : tokens) lows_.push_back(in.low_of(token));
+  const float least = kth_of_lows(k);
+  std::erase_if(tokens, [&](int32_t token) { return in.high_of(token) < least; });
+  return true;
+}
+
+// The largest ends of blocks stay what they were, which is no less true.
+void Sampler::narrow(Intervals& in, const Vec<int32_t>& tokens) {
+  in.bounds_.narrow(in.bounds_.user, tokens);
+  adjust_again(in, tokens);
+}
+
+float Sampler::kth_of_lows(size_t k) noexcept {
+  const auto place = lows_.begin() + static_cast<std::ptrdiff_t>(k - 1);
+  std::nth_element(lows_.begin(), place, lows_.end(), [](float a, float b) { return a > b; });
+  return *place;
+}
+
 // Every block's largest is one of the lows, so the k-th largest of these is no larger than what is
 // looked for: only blocks that reach it are looked into.
-float Sampler::kth_largest_low(const Intervals& in) {
-  const size_t k = static_cast<size_t>(options_.top_k), blocks = static_cast<size_t>(in.blocks());
-  const auto kth = [this, k] {
-    const auto place = lows_.begin() + static_cast<std::ptrdiff_t>(k - 1);
-    std::nth_element(lows_.begin(), place, lows_.end(), [](float a, float b) { return a > b; });
-    return *place;
-  };
+float Sampler::kth_largest_low(const Intervals& in, size_t k) {
+  const size_t blocks = static_cast<size_t>(in.blocks());
   float least = -kInfinity;
   if (k <= blocks) {
     lows_.assign(block_low_.begin(), block_low_.begin() + static_cast<std::ptrdiff_t>(blocks));
-    least = kth();
+    least = kth_of_lows(k);
   }
   lows_.clear();
   for (int64_t block = 0; block < in.blocks(); ++block) {
@@ -252,7 +267,7 @@ float Sampler::kth_largest_low(const Intervals& in) {
     std::copy_if(low, low + in.size(block), std::back_inserter(lows_),
                  [least](float x) { return x >= least; });
   }
-  return lows_.size() < k ? -kInfinity : kth();
+  return lows_.size() < k ? -kInfinity : kth_of_lows(k);
 }
 
 // Tokens with high >= least; false if they are too many.
@@ -262,7 +277,7 @@ bool Sampler::gather(const Intervals& in, float least, Vec<int32_t>& tokens) con
     const float* const high = in.high(block);
     for (int64_t i = 0; i < in.size(block); ++i) {
       if (high[i] < least) continue;
-      if (tokens.size() == in.limit()) return false;
+      if (tokens.size() == in.narrow_limit()) return false;
       tokens.push_back(static_cast<int32_t>(block * kBlock + i));
     }
   }
@@ -319,11 +334,15 @@ bool Sampler::gather_winners(Intervals& in, Vec<int32_t>& tokens) {
             !contest.can_win(words[i], high[i])) {
           continue;
         }
-        if (tokens.size() == in.limit()) return false;
+        if (tokens.size() == in.narrow_limit()) return false;
         tokens.push_back(static_cast<int32_t>(block * kBlock + i));
         enter(block, i);
       }
     }
+  }
+  if (tokens.size() >= kManyTokens) {
+    narrow(in, tokens);
+    for (int32_t token : tokens) enter(token / kBlock, token % kBlock);
   }
   const int32_t winner = contest.winner();
   if (winner >= 0 && in.low_of(winner) < in.high_of(winner)) {

@@ -7,6 +7,10 @@ struct Entry {
   ReadOut& read_out;
   uint64_t number;
 
+  static void narrow(void* user, std::span<const int32_t> tokens) {
+    const Entry& entry = *static_cast<Entry*>(user);
+    entry.read_out.narrow(entry.number, tokens);
+  }
   static void settle(void* user, std::span<const int32_t> tokens) {
     const Entry& entry = *static_cast<Entry*>(user);
     entry.read_out.settle(entry.number, tokens);
@@ -26,8 +30,8 @@ Status pick_token(ReadOut& read_out, uint64_t entry, int64_t vocabulary, Sampler
                          static_cast<unsigned long long>(read_out.entries()));
   }
   Entry source = {read_out, entry};
-  const std::span<const int32_t> candidates =
-      sampler.candidates({bounds->low, bounds->high, Entry::settle, &source}, vocabulary);
+  const std::span<const int32_t> candidates = sampler.candidates(
+      {bounds->low, bounds->high, Entry::narrow, Entry::settle, &source}, vocabulary);
   // The other tokens cannot be picked and cannot change what is: -infinity says the same of them.
   return sampler.pick(
       candidates.empty() ? read_out.all_logits(entry) : read_out.some_logits(entry, candidates),

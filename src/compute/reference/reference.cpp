@@ -151,6 +151,32 @@ void screen_matmul(float* y, int64_t y_stride, const ScreenMatrix& w, int64_t fi
   }
 }
 
+void screen_rest(float* y, const ScreenRest& w, const int32_t* rows, int64_t count,
+                 const ScreenInput& x, int64_t token) noexcept {
+  const int64_t blocks = padded_cols(w.cols) / kScreenBlock;
+  for (int64_t i = 0; i < count; ++i) {
+    const uint8_t* row = w.rows + rows[i] * screen_rest_row_bytes(w.cols);
+    float acc[16] = {};
+    for (int64_t block = 0; block < blocks; ++block) {
+      float step;
+      decode_bf16(&step, row + 16 * blocks + 2 * block, 1);
+      for (int64_t l = 0; l < 16; ++l) {
+        int32_t isum = 0;
+        for (int64_t j = 0; j < 4; ++j) {
+          const int64_t at = token * x.stride + kScreenBlock * block + 16 * j + l;
+          const int32_t code = row[16 * block + l] >> 2 * j & 3;
+          isum += (2 * code - 3) * (256 * x.high[at] + x.low[at]);
+        }
+        acc[l] = fused(static_cast<float>(isum), step, acc[l]);
+      }
+    }
+    for (int64_t apart = 8; apart > 0; apart /= 2) {
+      for (int64_t l = 0; l < apart; ++l) acc[l] += acc[l + apart];
+    }
+    y[i] = x.scale[token] * acc[0];
+  }
+}
+
 // Elements [first, first + n) of a stored row, n <= kBlock.
 void decode(float* y, DenseType type, const uint8_t* row, int64_t first, int64_t n) noexcept {
   switch (type) {
@@ -311,6 +337,7 @@ constexpr Ops kReference = {
     .ternary_matmul = ternary_matmul,
     .dense_matmul = dense_matmul,
     .screen_matmul = screen_matmul,
+    .screen_rest = screen_rest,
     .dense_row = dense_row,
     .rope = rope,
     .to_half = to_half,
