@@ -161,7 +161,7 @@ struct ScreenInput {
   const int8_t* low;     //
   const int16_t* pairs;  // x of columns 4g, 4g + 2, 4g + 1, 4g + 3
   const int32_t* sum;    // [tokens][stride / kScreenBlock] of x in the block
-  const float* numbers;  // x
+  const float* fours;    // [tokens][stride / 4] -3 times the sum of x of four columns
   const float* scale;    // [tokens]
   int64_t stride;
 };
@@ -225,8 +225,9 @@ struct Ops {
                         int64_t last_row, const ScreenInput& x, int64_t tokens) noexcept;
 
   // y[i] = x.scale[token] * fold(acc) for row rows[i], i < count; over the blocks, ascending, from
-  // +0: acc[l] = fma(isum[l], step of row and block, acc[l]) in 16 lanes, isum[l] = sum_j
-  // (2 * code - 3) * x of column 16j + l, exact; fold adds lanes 8, 4, 2, 1 apart.
+  // +0: acc[l] = fma(isum[l], step of row and block, acc[l]) in 16 lanes, isum[l] = sum_c
+  // (2 * code - 3) * x[c] over the block's columns 4l..4l+3, exact; fold adds lanes 8, 4, 2, 1
+  // apart.
   void (*screen_rest)(float* y, const ScreenRest& w, const int32_t* rows, int64_t count,
                       const ScreenInput& x, int64_t token) noexcept;
 

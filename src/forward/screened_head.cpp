@@ -75,6 +75,10 @@ float rounded_up(double x) noexcept {
 float total(Float4 v) noexcept {
   return (v[0] + v[1]) + (v[2] + v[3]);
 }
+Float4 clamped(Float4 v, float low, float high) noexcept {
+  v = v < high ? v : Float4{} + high;
+  return v > low ? v : Float4{} + low;
+}
 Float4 magnitude(Float4 v) noexcept {
   return std::bit_cast<Float4>(std::bit_cast<Int4>(v) & 0x7fffffff);
 }
@@ -119,34 +123,29 @@ float quantize_block(uint8_t* __restrict codes, uint8_t* __restrict rest, BlockS
   constexpr float kRounder = 12582912.0f + kScreenMiddle;
   constexpr float kRestRounder = 12582912.0f + 2.0f;
   constexpr float kHighest = kScreenCodes - 1 - kScreenMiddle, kLowest = -kScreenMiddle;
+  int32_t code_bits[kScreenBlock], rest_bits[kScreenBlock / 4];
   Float4 residual_squares = {}, rest_squares = {};
-  int32_t shifted[kScreenBlock], rest_codes[kScreenBlock];
-  for (int64_t i = 0; i < kScreenBlock; i += 4) {
-    const Float4 v = load4<Float4>(e + i);
-    Float4 steps = v * inverse;
-    steps = steps < kHighest ? steps : Float4{} + kHighest;
-    steps = steps > kLowest ? steps : Float4{} + kLowest;
-    const Float4 rounded = steps + kRounder;
-    store4(shifted + i, rounded);
-    const Float4 whole = rounded - kRounder, residual = v - whole * scale;
-    residual_squares += residual * residual;
-    // Quarters of a step, -2..1, each of which stands for its middle.
-    Float4 quarters = (v * inverse - whole) * 4 - 0.5f;
-    quarters = quarters < 1.0f ? quarters : Float4{} + 1.0f;
-    quarters = quarters > -2.0f ? quarters : Float4{} - 2.0f;
-    const Float4 code = quarters + kRestRounder;
-    store4(rest_codes + i, code);
-    const Float4 left = v - (whole + (code - kRestRounder + 0.5f) * 0.25f) * scale;
-    rest_squares += left * left;
+  for (int64_t i = 0; i < kScreenBlock / 4; i += 4) {
+    Int4 rest_bytes = {};
+    for (int64_t j = 0; j < 4; ++j) {
+      const int64_t at = kScreenBlock / 4 * j + i;
+      const Float4 v = load4<Float4>(e + at), steps = v * inverse;
+      const Float4 rounded = clamped(steps, kLowest, kHighest) + kRounder;
+      store4(code_bits + at, rounded);
+      const Float4 whole = rounded - kRounder, residual = v - whole * scale;
+      residual_squares += residual * residual;
+      // Quarters of a step, -2..1, each of which stands for its middle.
+      const Float4 quarters = clamped((steps - whole) * 4 - 0.5f, -2.0f, 1.0f) + kRestRounder;
+      rest_bytes |= (std::bit_cast<Int4>(quarters) & 3) << static_cast<int>(2 * j);
+      const Float4 left = v - (whole + (quarters - kRestRounder + 0.5f) * 0.25f) * scale;
+      rest_squares += left * left;
+    }
+    store4(rest_bits + i, rest_bytes);
   }
   for (int64_t i = 0; i < kScreenBlock; ++i) {
-    codes[i] = static_cast<uint8_t>(shifted[i] & (kScreenCodes - 1));
+    codes[i] = static_cast<uint8_t>(code_bits[i] & (kScreenCodes - 1));
   }
-  for (int64_t i = 0; i < kScreenBlock / 4; ++i) {
-    int32_t byte = 0;
-    for (int64_t j = 0; j < 4; ++j) byte |= (rest_codes[16 * j + i] & 3) << 2 * j;
-    rest[i] = static_cast<uint8_t>(byte);
-  }
+  for (int64_t i = 0; i < kScreenBlock / 4; ++i) rest[i] = static_cast<uint8_t>(rest_bits[i]);
   sums = {total(squares), total(residual_squares), total(rest_squares)};
   return scale;
 }
@@ -166,14 +165,21 @@ void pack_half(uint8_t* half, const uint8_t* codes, int64_t stride) noexcept {
       std::memcpy(groups[g] + 4 * r, codes + r * stride + 4 * g, 4);
     }
   }
-  for (int64_t i = 0; i < 64; ++i) {
-    unsigned upper = 0;
-    for (int64_t g = 0; g < kScreenHalfGroups; ++g) upper |= (groups[g][i] >> 4 & 1u) << g;
-    half[i] = static_cast<uint8_t>(upper);
-    for (int64_t g = 0; g < kScreenHalfGroups; g += 2) {
-      half[64 * (1 + g / 2) + i] =
-          static_cast<uint8_t>((groups[g][i] & 15) | (groups[g + 1][i] & 15) << 4);
+  typedef uint8_t Bytes __attribute__((vector_size(16)));
+  const auto load = [&](int g, int64_t i) {
+    Bytes bytes;
+    std::memcpy(&bytes, groups[g] + i, sizeof bytes);
+    return bytes;
+  };
+  for (int64_t i = 0; i < 64; i += 16) {
+    Bytes upper = {};
+    for (int g = 0; g < kScreenHalfGroups; g += 2) {
+      const Bytes even = load(g, i), odd = load(g + 1, i);
+      upper |= ((even >> 4) | (odd >> 4 << 1)) << g;
+      const Bytes lower = (even & 15) | odd << 4;
+      std::memcpy(half + 64 * (1 + g / 2) + i, &lower, sizeof lower);
     }
+    std::memcpy(half + i, &upper, sizeof upper);
   }
 }
 
@@ -291,7 +297,7 @@ void ScreenScratch::reserve(int64_t tokens, int64_t cols, int threads) {
   threads = std::max(threads, threads_);
   const size_t numbers = static_cast<size_t>(tokens * cols);
   Buffer high(numbers), low(numbers), pairs(2 * numbers);
-  Buffer sum(numbers / kScreenBlock * sizeof(int32_t)), floats(numbers * sizeof(float));
+  Buffer sum(numbers / kScreenBlock * sizeof(int32_t)), fours(numbers);
   Buffer scale(static_cast<size_t>(tokens) * sizeof(float));
   bounds_.resize(static_cast<size_t>(tokens));
   spreads_.resize(static_cast<size_t>(tokens * threads));
@@ -299,7 +305,7 @@ void ScreenScratch::reserve(int64_t tokens, int64_t cols, int threads) {
   low_ = std::move(low);
   pairs_ = std::move(pairs);
   sum_ = std::move(sum);
-  numbers_ = std::move(floats);
+  fours_ = std::move(fours);
   scale_ = std::move(scale);
   tokens_ = tokens;
   cols_ = cols;
@@ -308,7 +314,7 @@ void ScreenScratch::reserve(int64_t tokens, int64_t cols, int threads) {
 
 uint64_t ScreenScratch::bytes_of(int64_t tokens, int64_t cols, int threads) noexcept {
   const uint64_t numbers = static_cast<uint64_t>(tokens * padded_cols(cols));
-  return numbers * 8 + numbers / kScreenBlock * sizeof(int32_t) +
+  return numbers * 5 + numbers / kScreenBlock * sizeof(int32_t) +
          static_cast<uint64_t>(tokens) * (sizeof(float) + sizeof(Bound)) +
          static_cast<uint64_t>(tokens * threads) * sizeof(Spread);
 }
@@ -320,7 +326,7 @@ ScreenScratch::Errors ScreenedHead::prepare_input(const float* h, int64_t token,
   int8_t* low = scratch.low_.as<int8_t>() + token * padded;
   int16_t* pairs = scratch.pairs_.as<int16_t>() + token * padded;
   int32_t* sum = scratch.sum_.as<int32_t>() + token * (padded / kScreenBlock);
-  float* floats = scratch.numbers_.as<float>() + token * padded;
+  float* fours = scratch.fours_.as<float>() + token * (padded / 4);
 
   // Magnitudes of floats are ordered like their bits; infinities and NaN come last.
   int32_t largest_bits = 0;
@@ -347,7 +353,10 @@ ScreenScratch::Errors ScreenedHead::prepare_input(const float* h, int64_t token,
       total += x[i];
     }
     sum[first / kScreenBlock] = total;
-    for (int i = 0; i < kScreenBlock; ++i) floats[first + i] = static_cast<float>(x[i]);
+    for (int i = 0; i < kScreenBlock; i += 4) {
+      const int32_t four = (x[i] + x[i + 1]) + (x[i + 2] + x[i + 3]);
+      fours[(first + i) / 4] = static_cast<float>(-3 * four);
+    }
     for (int i = 0; i < kScreenBlock; ++i) {
       const int32_t upper = (x[i] + 128) >> 8;
       high[first + i] = static_cast<int8_t>(upper);
@@ -464,8 +473,8 @@ double ScreenedHead::screen(float* low, float* high, int64_t stride, const float
 }
 
 ScreenInput ScreenedHead::input_of(const ScreenScratch& scratch, int64_t cols) noexcept {
-  return {scratch.high_.as<int8_t>(), scratch.low_.as<int8_t>(),    scratch.pairs_.as<int16_t>(),
-          scratch.sum_.as<int32_t>(), scratch.numbers_.as<float>(), scratch.scale_.as<float>(),
+  return {scratch.high_.as<int8_t>(), scratch.low_.as<int8_t>(),  scratch.pairs_.as<int16_t>(),
+          scratch.sum_.as<int32_t>(), scratch.fours_.as<float>(), scratch.scale_.as<float>(),
           padded_cols(cols)};
 }
 

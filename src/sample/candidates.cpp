@@ -52,6 +52,13 @@ float largest_of(const float* x, int64_t n) noexcept {
   return all;
 }
 
+// Whether 16 numbers, none of which is NaN, are below a limit.
+bool all_below(const float* x, float limit) noexcept {
+  const auto below = [=](int i) { return load4<Float4>(x + 4 * i) < Float4{} + limit; };
+  const Int4 all = below(0) & below(1) & below(2) & below(3);
+  return (all[0] & all[1] & all[2] & all[3]) != 0;
+}
+
 }  // namespace
 
 // n intervals after stages 1 and 2, block by block: blocks without a biased or penalized token are
@@ -275,10 +282,14 @@ bool Sampler::gather(const Intervals& in, float least, Vec<int32_t>& tokens) con
   for (int64_t block = 0; block < in.blocks(); ++block) {
     if (block_high_[static_cast<size_t>(block)] < least) continue;
     const float* const high = in.high(block);
-    for (int64_t i = 0; i < in.size(block); ++i) {
-      if (high[i] < least) continue;
-      if (tokens.size() == in.narrow_limit()) return false;
-      tokens.push_back(static_cast<int32_t>(block * kBlock + i));
+    for (int64_t first = 0; first < in.size(block); first += 16) {
+      const int64_t last = std::min(first + 16, in.size(block));
+      if (last - first == 16 && all_below(high + first, least)) continue;
+      for (int64_t i = first; i < last; ++i) {
+        if (high[i] < least) continue;
+        if (tokens.size() == in.narrow_limit()) return false;
+        tokens.push_back(static_cast<int32_t>(block * kBlock + i));
+      }
     }
   }
   return true;

@@ -181,7 +181,7 @@ int main(int argc, char** argv) {
     benchmark::RegisterBenchmark((std::string("candidates/") + what).c_str(),
                                  [=](benchmark::State& state) { candidates(state, o); })
         ->Unit(benchmark::kMicrosecond)
-        ->Iterations(30);
+        ->Iterations(300);
   };
   add("greedy", 0, 0, 0);
   add("top_k:40", 0.8f, 40, 0);

@@ -701,51 +701,14 @@ inline uint64_t sum_words(const uint8_t* data, int64_t bytes) noexcept {
   return sum;
 }
 
-// Codes j of 16 bytes of a screen's rest, as the numbers they stand for.
-inline Lanes rest_numbers(Bytes16 codes, int j) noexcept {
-  Bytes16 two_bits = (codes >> (2 * j)) & 3;
-  two_bits += two_bits - 3;
-  int8_t numbers[16];
-  std::memcpy(numbers, &two_bits, sizeof numbers);
-  return load_int8(numbers);
-}
-
-void screen_rest(float* y, const ScreenRest& w, const int32_t* rows, int64_t count,
-                 const ScreenInput& x, int64_t token) noexcept {
-  const int64_t row_bytes = screen_rest_row_bytes(w.cols);
-  const int64_t blocks = padded_cols(w.cols) / kScreenBlock;
-  const float* numbers = x.numbers + token * x.stride;
-  constexpr int64_t kAhead = 4;  // rows
-  for (int64_t i = 0; i < count; ++i) {
-    if (i + kAhead < count) {
-      const uint8_t* next = w.rows + rows[i + kAhead] * row_bytes;
-      for (int64_t b = 0; b < row_bytes; b += 64) __builtin_prefetch(next + b, 0, 3);
-    }
-    const uint8_t* row = w.rows + rows[i] * row_bytes;
-    Lanes acc = zero();
-    for (int64_t block = 0; block < blocks; ++block) {
-      const Bytes16 codes = load16(row + kScreenBlock / 4 * block);
-      Lanes sum = zero();
-#pragma GCC unroll 4
-      for (int j = 0; j < 4; ++j) {
-        // Integers below 2^24 in every step: nothing is rounded.
-        const Lanes columns = load(numbers + kScreenBlock * block + 16 * j);
-        sum = add(sum, multiply(rest_numbers(codes, j), columns));
-      }
-      float step;
-      decode_bf16(&step, row + kScreenBlock / 4 * blocks + 2 * block, 1);
-      acc = fused(sum, all(step), acc);
-    }
-    y[i] = x.scale[token] * fold(acc);
-  }
-}
-
 // These each processor's file defines for itself.
 void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t first_row,
                     int64_t last_row, const QuantizedRows& x, int64_t tokens,
                     uint8_t* scratch) noexcept;
 void screen_matmul(float* y, int64_t y_stride, const ScreenMatrix& w, int64_t first_row,
                    int64_t last_row, const ScreenInput& x, int64_t tokens) noexcept;
+void screen_rest(float* y, const ScreenRest& w, const int32_t* rows, int64_t count,
+                 const ScreenInput& x, int64_t token) noexcept;
 uint64_t read_stream(const uint8_t* data, int64_t bytes) noexcept;
 uint64_t int8_multiply_adds(uint64_t count) noexcept;
 

@@ -1,11 +1,14 @@
-// screen_matmul (compute/ops.h), written once in terms of 16 lanes and of what a processor's file
-// offers besides (x86/screen_*.h):
+// screen_matmul and screen_rest (compute/ops.h), written once in terms of 16 lanes and of what a
+// processor's file offers besides (x86/screen_*.h):
 //   IntLanes            16 int32, one per row of a tile
 //   to_lanes(sums)      converted, ties to even
 //   block_sums<N>(sums, codes, x, token, block)
 //                       sums[n] = sum_c (code - 16) * x[token + n][c] over the block whose two
 //                       halves start at codes, exact
 //   kScreenTokens       the most tokens block_sums can serve from its registers
+//   rest_sums(codes, high, low)
+//                       lane l: the sum of code * x over columns 4l..4l+3 of a block, from 16 bytes
+//                       of a rest's codes and the bytes of x
 //
 // Internal linkage, and nothing from the C++ library: this is compiled for newer processors.
 #pragma once
@@ -63,6 +66,35 @@ void screen_matmul(float* y, int64_t y_stride, const ScreenMatrix& w, int64_t fi
       const int64_t t = tokens * part / parts, n = tokens * (part + 1) / parts - t;
       screen_tile_any<kScreenTokens>(n, y + t * y_stride + r, y_stride, rows, tile, w.cols, x, t);
     }
+  }
+}
+
+void screen_rest(float* y, const ScreenRest& w, const int32_t* rows, int64_t count,
+                 const ScreenInput& x, int64_t token) noexcept {
+  const int64_t row_bytes = screen_rest_row_bytes(w.cols);
+  const int64_t blocks = padded_cols(w.cols) / kScreenBlock;
+  const int8_t* high = x.high + token * x.stride;
+  const int8_t* low = x.low + token * x.stride;
+  const float* fours = x.fours + token * x.stride / 4;
+  constexpr int64_t kAhead = 6;  // rows
+  for (int64_t i = 0; i < count; ++i) {
+    if (i + kAhead < count) {
+      const uint8_t* next = w.rows + rows[i + kAhead] * row_bytes;
+      for (int64_t b = 0; b < row_bytes; b += 64) __builtin_prefetch(next + b, 0, 3);
+    }
+    const uint8_t* row = w.rows + rows[i] * row_bytes;
+    const uint8_t* steps = row + kScreenBlock / 4 * blocks;
+    Lanes acc = zero();
+    for (int64_t block = 0; block < blocks; ++block) {
+      const int64_t c = kScreenBlock * block;
+      // Integers below 2^24 in every step: nothing is rounded.
+      const Lanes sums = to_lanes(rest_sums(row + c / 4, high + c, low + c));
+      const Lanes exact = add(add(sums, sums), load(fours + c / 4));
+      float step;
+      decode_bf16(&step, steps + 2 * block, 1);
+      acc = fused(exact, all(step), acc);
+    }
+    y[i] = x.scale[token] * fold(acc);
   }
 }
 

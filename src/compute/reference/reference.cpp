@@ -163,8 +163,8 @@ void screen_rest(float* y, const ScreenRest& w, const int32_t* rows, int64_t cou
       for (int64_t l = 0; l < 16; ++l) {
         int32_t isum = 0;
         for (int64_t j = 0; j < 4; ++j) {
-          const int64_t at = token * x.stride + kScreenBlock * block + 16 * j + l;
-          const int32_t code = row[16 * block + l] >> 2 * j & 3;
+          const int64_t c = 4 * l + j, at = token * x.stride + kScreenBlock * block + c;
+          const int32_t code = row[16 * block + c % 16] >> c / 16 * 2 & 3;
           isum += (2 * code - 3) * (256 * x.high[at] + x.low[at]);
         }
         acc[l] = fused(static_cast<float>(isum), step, acc[l]);

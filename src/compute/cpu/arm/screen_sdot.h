@@ -53,6 +53,13 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
   }
 }
 
+inline IntLanes rest_sums(const uint8_t* codes, const int8_t* high, const int8_t* low) noexcept {
+  const auto products = [](int8x16_t columns, int8x16_t x) {
+    return vdotq_s32(vdupq_n_s32(0), columns, x);
+  };
+  return rest_sums_by(products, codes, high, low);
+}
+
 }  // namespace
 }  // namespace bitnet
 

@@ -76,6 +76,14 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
   for (int i = 0; i < 4; ++i) sums[0].v[i] = rows.total(i);
 }
 
+inline IntLanes rest_sums(const uint8_t* codes, const int8_t* high, const int8_t* low) noexcept {
+  const auto products = [](int8x16_t columns, int8x16_t x) {
+    return vpaddq_s32(vpaddlq_s16(vmull_s8(vget_low_s8(columns), vget_low_s8(x))),
+                      vpaddlq_s16(vmull_high_s8(columns, x)));
+  };
+  return rest_sums_by(products, codes, high, low);
+}
+
 }  // namespace
 }  // namespace bitnet
 

@@ -93,6 +93,28 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
   for (int n = 0; n < N; ++n) sums[n] = {low[n], high[n]};
 }
 
+// 32 of a block's codes from its 16 bytes: those at bits `first` of every byte, and two bits
+// further.
+inline __m256i rest_codes(const uint8_t* codes, int first) noexcept {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes));
+  const __m256i shifts = _mm256_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2);
+  const __m256i both = _mm256_srlv_epi32(_mm256_broadcastsi128_si256(bytes), shifts);
+  return _mm256_and_si256(_mm256_srli_epi32(both, first), _mm256_set1_epi8(3));
+}
+
+inline __m256i rest_products(__m256i codes, const int8_t* high, const int8_t* low) noexcept {
+  const auto sums = [&](const int8_t* x) {
+    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x));
+    return _mm256_madd_epi16(_mm256_maddubs_epi16(codes, bytes), _mm256_set1_epi16(1));
+  };
+  return _mm256_add_epi32(_mm256_slli_epi32(sums(high), 8), sums(low));
+}
+
+inline IntLanes rest_sums(const uint8_t* codes, const int8_t* high, const int8_t* low) noexcept {
+  return {rest_products(rest_codes(codes, 0), high, low),
+          rest_products(rest_codes(codes, 4), high + 32, low + 32)};
+}
+
 }  // namespace
 }  // namespace bitnet
 

@@ -58,6 +58,18 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
   }
 }
 
+inline IntLanes rest_sums(const uint8_t* codes, const int8_t* high, const int8_t* low) noexcept {
+  // Of a byte of four codes, its first in the first 16 bytes, and so on: the columns in order.
+  const __m512i shifts = _mm512_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2, 4, 4, 4, 4, 6, 6, 6, 6);
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes));
+  const __m512i columns = _mm512_and_si512(_mm512_srlv_epi32(_mm512_broadcast_i32x4(bytes), shifts),
+                                           _mm512_set1_epi8(3));
+  const __m512i zeros = _mm512_setzero_si512();
+  const __m512i high_sums = _mm512_dpbusd_epi32(zeros, columns, _mm512_loadu_si512(high));
+  const __m512i low_sums = _mm512_dpbusd_epi32(zeros, columns, _mm512_loadu_si512(low));
+  return _mm512_add_epi32(_mm512_slli_epi32(high_sums, 8), low_sums);
+}
+
 }  // namespace
 }  // namespace bitnet
 

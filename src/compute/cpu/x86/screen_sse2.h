@@ -64,6 +64,35 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
   }
 }
 
+// Products of 16 codes with x in 16 bits, summed by fours.
+inline __m128i rest_products(__m128i codes, const int8_t* high, const int8_t* low) noexcept {
+  const __m128i zeros = _mm_setzero_si128();
+  const __m128i upper = _mm_loadu_si128(reinterpret_cast<const __m128i*>(high));
+  const __m128i lower = _mm_loadu_si128(reinterpret_cast<const __m128i*>(low));
+  const __m128i signs = _mm_cmplt_epi8(lower, zeros);
+  const auto twos = [](__m128i words, __m128i upper_words, __m128i lower_words) {
+    return _mm_madd_epi16(words, _mm_add_epi16(_mm_slli_epi16(upper_words, 8), lower_words));
+  };
+  const __m128i first = twos(_mm_unpacklo_epi8(codes, zeros), _mm_unpacklo_epi8(upper, zeros),
+                             _mm_unpacklo_epi8(lower, signs));
+  const __m128i second = twos(_mm_unpackhi_epi8(codes, zeros), _mm_unpackhi_epi8(upper, zeros),
+                              _mm_unpackhi_epi8(lower, signs));
+  const __m128 a = _mm_castsi128_ps(first), b = _mm_castsi128_ps(second);
+  return _mm_add_epi32(_mm_castps_si128(_mm_shuffle_ps(a, b, _MM_SHUFFLE(2, 0, 2, 0))),
+                       _mm_castps_si128(_mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1))));
+}
+
+inline IntLanes rest_sums(const uint8_t* codes, const int8_t* high, const int8_t* low) noexcept {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes));
+  IntLanes sums;
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    const __m128i columns = _mm_and_si128(_mm_srli_epi16(bytes, 2 * j), _mm_set1_epi8(3));
+    sums.v[j] = rest_products(columns, high + 16 * j, low + 16 * j);
+  }
+  return sums;
+}
+
 }  // namespace
 }  // namespace bitnet
 
