@@ -174,7 +174,7 @@ namespace Bitnet.Tests
             int pieces = 0;
             for (bool more = true; more;)
             {
-                if (pieces++ % 20 == 0)
+                if (pieces++ % 50 == 0)
                 {
                     using (new InUse(context))
                     {
