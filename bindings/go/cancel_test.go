@@ -164,7 +164,7 @@ func TestCloseGeneratorEndsItsCall(t *testing.T) {
 	select {
 	case err := <-ended:
 		t.Fatalf("the first was ended by closing the second: %v", err)
-	case <-time.After(moment):
+	case <-time.After(10 * moment): // several phases of the pool
 	}
 	check(t, first.Close())
 	if err := <-ended; !errors.Is(err, bitnet.ErrClosed) {
