@@ -150,8 +150,17 @@ class Process {
 
   // How the process ended: its exit status, or 1000 + the signal.
   int end() {
+    const auto deadline = std::chrono::steady_clock::now() + patience;
     int status = 0;
-    EXPECT_EQ(waitpid(pid_, &status, 0), pid_);
+    while (waitpid(pid_, &status, WNOHANG) == 0) {
+      if (std::chrono::steady_clock::now() > deadline) {
+        ADD_FAILURE() << "it does not end";
+        kill(pid_, SIGKILL);
+        waitpid(pid_, &status, 0);
+        break;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
     pid_ = 0;
     end_input();
     close(output_);
