@@ -112,16 +112,16 @@ func (p *pool) execute(task func(int), count int) {
 	}
 }
 
-// soon waits until it holds; false if that takes more than a minute, which no busy machine needs.
+// soon waits until it holds; false if that takes more than a minute, counted in turns of our own, since a machine that
+// holds us up holds up the others, too.
 func soon(holds func() bool) bool {
-	deadline := time.Now().Add(time.Minute)
-	for !holds() {
-		if time.Now().After(deadline) {
-			return false
+	for turn := 0; turn < 12000; turn++ {
+		if holds() {
+			return true
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	return true
+	return holds()
 }
 
 // longBatch has thousands of tokens.
