@@ -12,7 +12,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	bitnet "github.com/libbitnet/libbitnet/bindings/go"
 )
@@ -214,10 +213,12 @@ func noGrowth(t *testing.T, use func()) {
 	}
 	before := bytesAfter(warmUp)
 	after := bytesAfter(rounds)
-	for i := 0; i < 50 && after > before+allowed; i++ { // finalizers run when they can
-		time.Sleep(100 * time.Millisecond)
-		after = bytesAfter(0)
-	}
+	soon(func() bool { // finalizers run when they can
+		if after > before+allowed {
+			after = bytesAfter(0)
+		}
+		return after <= before+allowed
+	})
 	t.Logf("%d MB before %d rounds, %d MB after", before>>20, rounds, after>>20)
 	if after > before+allowed {
 		t.Errorf("%d MB were not given back", (after-before)>>20)
@@ -300,11 +301,7 @@ func letGo(t *testing.T, name string, use func(held *[64]byte)) {
 		runtime.SetFinalizer(held, func(*[64]byte) { gone.Store(true) })
 		use(held)
 	}()
-	for i := 0; i < 400 && !gone.Load(); i++ {
-		runtime.GC()
-		time.Sleep(5 * time.Millisecond)
-	}
-	if !gone.Load() {
+	if !soon(func() bool { runtime.GC(); return gone.Load() }) {
 		t.Errorf("%s is kept", name)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,7 +83,48 @@ func batchOf(tokens []int32, want bitnet.Want) []bitnet.BatchEntry {
 	return batch
 }
 
-// longBatch has many times more tokens than can be decoded in the moment that these tests wait.
+// A pool is an Execute for calls that must not end before something comes that another goroutine does, however late that
+// gets its turn. It closes began in the first call that decodes. While it is slow, each of its phases takes a tenth of a
+// second: a batch of thousands of tokens, which has hundreds of them, half a minute and more.
+type pool struct {
+	began chan struct{}
+	once  sync.Once
+	slow  atomic.Bool
+}
+
+func slowPool() *pool {
+	p := &pool{began: make(chan struct{})}
+	p.slow.Store(true)
+	return p
+}
+
+func (p *pool) options() *bitnet.ContextOptions {
+	return &bitnet.ContextOptions{Threads: 2, Execute: p.execute}
+}
+
+func (p *pool) execute(task func(int), count int) {
+	p.once.Do(func() { close(p.began) })
+	for i := 0; i < count; i++ {
+		task(i)
+	}
+	if p.slow.Load() {
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// soon waits until it holds; false if that takes more than a minute, counted in turns of our own, since a machine that
+// holds us up holds up the others, too.
+func soon(holds func() bool) bool {
+	for turn := 0; turn < 12000; turn++ {
+		if holds() {
+			return true
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return holds()
+}
+
+// longBatch has thousands of tokens.
 func longBatch() []bitnet.BatchEntry {
 	tokens := make([]int32, 4000)
 	for i := range tokens {
@@ -112,10 +155,7 @@ func readAll(t testing.TB, g *bitnet.Generator) string {
 // noMoreGoroutines fails if more goroutines run than before; ended ones need a moment to be gone.
 func noMoreGoroutines(t testing.TB, before int) {
 	t.Helper()
-	for i := 0; i < 200 && runtime.NumGoroutine() > before; i++ {
-		time.Sleep(10 * time.Millisecond)
-	}
-	if now := runtime.NumGoroutine(); now > before {
-		t.Errorf("%d goroutines run, %d did before", now, before)
+	if !soon(func() bool { return runtime.NumGoroutine() <= before }) {
+		t.Errorf("%d goroutines run, %d did before", runtime.NumGoroutine(), before)
 	}
 }

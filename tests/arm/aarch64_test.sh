@@ -11,6 +11,8 @@ set -u
 root=$1
 build=$2
 native=$3
+. "$root/tests/install/stage.sh"
+alone "$build"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failures=0

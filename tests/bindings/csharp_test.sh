@@ -55,7 +55,7 @@ grep -q "<Version>$version</Version>" "$package/Bitnet/Bitnet.csproj" || fail "B
 
 say 'tests'
 "$build/tests/make_model" -o "$scratch/slow.gguf" --shape nano --layers 16 --width 768 --ff 2048 --heads 12 \
-  --kv-heads 4 --ctx 8192 >/dev/null
+  --kv-heads 4 --ctx 10000 >/dev/null
 "$build/tests/make_model" -o "$scratch/warned.gguf" --tokenizer bpe --pre martian >/dev/null
 # tests COMMAND...: with what the tests want to know.
 tests() {
@@ -185,15 +185,6 @@ END
 
 say 'Ctrl-C'
 python3 "$source/tests/bindings/interrupt.py" "$scratch/slow.gguf" mono "$made/chat.exe"
-python3 - mono "$made/chat.exe" -m "$scratch/slow.gguf" hello <<'END'
-import signal, subprocess, sys
-chat = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE)
-chat.stdout.read(40)
-chat.send_signal(signal.SIGINT)
-chat.stdout.read()
-if chat.wait() != 130:
-    sys.exit(f"FAILED: one answer stopped by Ctrl-C ended with {chat.returncode}, expected 130")
-END
 echo hello | mono "$made/chat-net.exe" >/dev/null || fail 'the chat as the .NET SDK compiles it'
 
 rm -rf "$scratch"

@@ -4,6 +4,8 @@
 set -eu
 source=$1
 scratch=$2
+. "$source/tests/install/stage.sh"
+alone "$scratch"
 rm -rf "$scratch"
 mkdir -p "$scratch"
 

@@ -43,7 +43,7 @@ echo 'formatted; go vet is silent'
 # Thousands of tokens of this model take seconds, so that there is time to cancel.
 BITNET_SLOW_MODEL=$scratch/slow.gguf
 export BITNET_SLOW_MODEL
-"$build/tests/make_model" -o "$BITNET_SLOW_MODEL" --shape 2b4t --layers 4 --vocab 8000 --ctx 4096 >/dev/null
+"$build/tests/make_model" -o "$BITNET_SLOW_MODEL" --shape 2b4t --layers 4 --vocab 8000 --ctx 10000 >/dev/null
 
 # tests NAME COMMAND...: all must pass and none skip.
 tests() {
@@ -175,11 +175,5 @@ status=0
   fail "a full disk: $(cat "$scratch/output")"
 echo 'refusals are told in words'
 
-# Ctrl-C, at a terminal and for one answer.
-python3 "$source/tests/bindings/interrupt.py" "$BITNET_SLOW_MODEL" "$chat" || fail 'Ctrl-C at a terminal'
-status=0
-timeout --preserve-status -s INT 2 "$chat" -m "$BITNET_SLOW_MODEL" hello >"$scratch/found" 2>"$scratch/output" ||
-  status=$?
-[ $status -eq 130 ] && [ -s "$scratch/found" ] || fail "an interrupted answer gave $status: $(cat "$scratch/output")"
-echo 'Ctrl-C ends one answer with exit status 130'
+python3 "$source/tests/bindings/interrupt.py" "$BITNET_SLOW_MODEL" "$chat" || fail 'Ctrl-C'
 rm -rf "$scratch"

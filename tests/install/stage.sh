@@ -22,10 +22,20 @@ view() {
   done
 }
 
+# alone SCRATCH-FOLDER: until this script ends, another run of it that would empty the folder waits.
+alone() {
+  if command -v flock >/dev/null; then
+    mkdir -p "$(dirname "$1")"
+    exec 9>"$1.lock"
+    flock 9
+  fi
+}
+
 # stage BUILD-FOLDER SCRATCH-FOLDER: empties SCRATCH, installs BUILD into it and moves the tree, so that nothing
 # can point back into the build folder. Sets `tree`, `libdir`, `header`, `model`, `program`; from then on
 # pkg-config and the loader see that tree before, and pkg-config instead of, the system's. For `set -e` scripts.
 stage() {
+  alone "$2"
   rm -rf "$2"
   mkdir -p "$2"
   view "$1" "$2/view"

@@ -89,9 +89,10 @@ if [ -w /dev/full ]; then
   stderr_has 'bitnet: standard output: '
 fi
 
-# A reader that leaves early ends the program without a word, whether SIGPIPE is ignored or not.
+# A reader that leaves early ends the program without a word, whether SIGPIPE is ignored or not. The program starts when
+# the reader has left, which is when `yes` has failed: else it might be done before.
 for prefix in '' 'trap "" PIPE;'; do
-  sh -c "$prefix"' "$BITNET" run --tokens 1,2,3 -n 0 --ignore-end; echo $? >"$0"' "$work/status" 2>"$err" | head -c 1 >/dev/null
+  sh -c "$prefix"' yes 2>/dev/null; "$BITNET" run --tokens 1,2,3 -n 0 --ignore-end; echo $? >"$0"' "$work/status" 2>"$err" | head -c 1 >/dev/null
   last='run into a closed pipe'
   silent
   [ "$(cat "$work/status")" = 141 ] || fail "$last: exit status $(cat "$work/status"), expected 141"

@@ -1,20 +1,25 @@
 // The program as a person or another program holds it: at a terminal, and with signals.
 //
-// Replies are made slow (the plainest instruction set) and long enough (--ignore-end) that a signal
-// sent at their first byte finds them far from over. What a reply would have been is known from a
-// run that nobody disturbs.
+// A reply must not be over before a signal comes that is sent at its first byte, however late this
+// process gets its turn. So a pipe has room for its beginning only, and at a terminal it is made
+// slow (the plainest instruction set) and long (--ignore-end). What a reply would have been is
+// known from a run that nobody disturbs.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <pty.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -55,12 +60,14 @@ class Process {
     return process;
   }
 
+  // room: the bytes it can print before we read any; 0: as many as a pipe holds.
   static Process with_pipes(
-      const Strings& options, void (*before)() = [] { signal(SIGINT, SIG_DFL); }) {
+      const Strings& options, size_t room = 0, void (*before)() = [] { signal(SIGINT, SIG_DFL); }) {
     int to[2], from[2];
     EXPECT_EQ(pipe(to), 0);
     EXPECT_EQ(pipe(from), 0);
     Process process;
+    if (room > 0) process.filler_ = fill(from[1], room);
     process.pid_ = fork();
     if (process.pid_ == 0) {
       dup2(to[0], 0);
@@ -78,7 +85,11 @@ class Process {
   }
 
   Process(Process&& other) noexcept
-      : pid_(other.pid_), input_(other.input_), output_(other.output_), seen_(other.seen_) {
+      : pid_(other.pid_),
+        input_(other.input_),
+        output_(other.output_),
+        filler_(other.filler_),
+        seen_(other.seen_) {
     other.pid_ = 0;
   }
   ~Process() {
@@ -112,6 +123,17 @@ class Process {
     }
     return at + wanted.size();
   }
+  // Waits until it has printed something, and reads nothing: a child that has little room stays
+  // where it is.
+  void wait_for_unread() {
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    for (int unread = 0; unread <= static_cast<int>(filler_);) {
+      if (ioctl(output_, FIONREAD, &unread) != 0 || std::chrono::steady_clock::now() > deadline) {
+        return ADD_FAILURE() << "nothing came";
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
   // Reads until there is anything at all behind position `from`.
   void wait_for_more(size_t from = 0) {
     const auto deadline = std::chrono::steady_clock::now() + patience;
@@ -128,8 +150,17 @@ class Process {
 
   // How the process ended: its exit status, or 1000 + the signal.
   int end() {
+    const auto deadline = std::chrono::steady_clock::now() + patience;
     int status = 0;
-    EXPECT_EQ(waitpid(pid_, &status, 0), pid_);
+    while (waitpid(pid_, &status, WNOHANG) == 0) {
+      if (std::chrono::steady_clock::now() > deadline) {
+        ADD_FAILURE() << "it does not end";
+        kill(pid_, SIGKILL);
+        waitpid(pid_, &status, 0);
+        break;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
     pid_ = 0;
     end_input();
     close(output_);
@@ -148,8 +179,18 @@ class Process {
     // A terminal whose process has ended reads as an error.
     const ssize_t got = read(output_, block, sizeof block);
     if (got <= 0) return false;
-    seen_.append(block, static_cast<size_t>(got));
+    const size_t ours = std::min(filler_, static_cast<size_t>(got));
+    filler_ -= ours;
+    seen_.append(block + ours, static_cast<size_t>(got) - ours);
     return true;
+  }
+
+  // Makes a pipe small and fills it but for some room; returns how much is in it.
+  static size_t fill(int end, size_t room) {
+    EXPECT_GT(fcntl(end, F_SETPIPE_SZ, 4096), 0);
+    const std::string filler(static_cast<size_t>(fcntl(end, F_GETPIPE_SZ)) - room, '.');
+    EXPECT_EQ(write(end, filler.data(), filler.size()), static_cast<ssize_t>(filler.size()));
+    return filler.size();
   }
 
   // kill(-1) would reach every process there is.
@@ -161,12 +202,14 @@ class Process {
 
   pid_t pid_ = 0;
   int input_ = -1, output_ = -1;
+  size_t filler_ = 0;  // what is still to be read before the child's own output
   std::string seen_;
 };
 
 const std::string question = "What is the capital of France?";
 const std::string other = "Who are you?";
-const Strings slow_replies = {"chat", "--isa", "reference", "-t", "1", "--ignore-end", "-n", "48"};
+const Strings long_replies = {"chat", "--ignore-end", "-n", "48"};
+constexpr size_t room_for_a_beginning = 40;  // a long reply has four times as many bytes
 
 Strings with(Strings options, const Strings& more) {
   options.insert(options.end(), more.begin(), more.end());
@@ -174,7 +217,7 @@ Strings with(Strings options, const Strings& more) {
 }
 
 // What chat prints for one question when nobody disturbs it.
-std::string undisturbed(const std::string& asked, const Strings& options = slow_replies) {
+std::string undisturbed(const std::string& asked, const Strings& options = long_replies) {
   Process process = Process::with_pipes(with(options, {asked}));
   const std::string reply = process.read_all();
   EXPECT_EQ(process.end(), 0);
@@ -183,9 +226,9 @@ std::string undisturbed(const std::string& asked, const Strings& options = slow_
 
 TEST(Interrupt, StopsAReplyAndTheNextQuestionIsAnswered) {
   const std::string whole = undisturbed(question), next = undisturbed(other);
-  Process chat = Process::with_pipes(slow_replies);
+  Process chat = Process::with_pipes(long_replies, room_for_a_beginning);
   chat.type(question + "\n");
-  chat.wait_for_more();
+  chat.wait_for_unread();
   chat.interrupt();
   chat.type("/reset\n" + other + "\n");
   chat.end_input();
@@ -203,8 +246,8 @@ TEST(Interrupt, StopsAReplyAndTheNextQuestionIsAnswered) {
 
 TEST(Interrupt, OfOneQuestionEndsAs130) {
   const std::string whole = undisturbed(question);
-  Process chat = Process::with_pipes(with(slow_replies, {question}));
-  chat.wait_for_more();
+  Process chat = Process::with_pipes(with(long_replies, {question}), room_for_a_beginning);
+  chat.wait_for_unread();
   chat.interrupt();
   EXPECT_LT(chat.read_all().size(), whole.size());
   EXPECT_EQ(chat.end(), 130);
@@ -222,17 +265,19 @@ TEST(Interrupt, BetweenRepliesEndsTheProgram) {
 
 TEST(Interrupt, StaysIgnoredInABackgroundJob) {
   const std::string whole = undisturbed(question);
-  Process chat =
-      Process::with_pipes(with(slow_replies, {question}), [] { signal(SIGINT, SIG_IGN); });
-  chat.wait_for_more();
+  Process chat = Process::with_pipes(with(long_replies, {question}), room_for_a_beginning,
+                                     [] { signal(SIGINT, SIG_IGN); });
+  chat.wait_for_unread();
   chat.interrupt();
   EXPECT_EQ(chat.read_all(), whole);
   EXPECT_EQ(chat.end(), 0);
 }
 
 TEST(Terminal, PromptsAnswersStopsAndLeaves) {
-  const std::string control_c = "\x03", whole = undisturbed(question);
-  Process chat = Process::in_terminal(slow_replies);
+  // Some 400 tokens take seconds, slowed down by us; a second would do.
+  const Strings options = {"chat", "--ignore-end", "-n", "400"};
+  const std::string control_c = "\x03", whole = undisturbed(question, options);
+  Process chat = Process::in_terminal(with(options, {"--isa", "reference", "-t", "1"}));
   chat.wait_for("/help");
   size_t at = chat.wait_for("> ");
 

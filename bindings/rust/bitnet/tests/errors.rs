@@ -8,7 +8,6 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{mpsc, Arc};
-use std::time::{Duration, Instant};
 
 use bitnet::{
     BatchEntry, CancelHandle, Context, ContextOptions, EndReason, Error, Generate, Message, Model, ModelOptions,
@@ -380,39 +379,42 @@ fn a_cancel_handle_outlives_its_context() {
     }
 }
 
-/// With a model that takes long (BITNET_SLOW_MODEL), from another thread: soon, and while it decodes.
+/// From another thread, while the prompt is read: at once, which is before the pool is called for another layer's work.
 #[test]
 fn cancelled_from_another_thread() {
-    let path = match std::env::var("BITNET_SLOW_MODEL") {
-        Ok(path) => path,
-        Err(_) => return println!("skipped: BITNET_SLOW_MODEL names no model of a second per hundred tokens"),
+    let model = model();
+    let (ask, asked) = mpsc::channel::<CancelHandle>();
+    let (done, cancelled) = mpsc::channel();
+    let canceller = std::thread::spawn(move || {
+        for handle in asked {
+            handle.cancel();
+            done.send(()).unwrap();
+        }
+    });
+    let handle = Arc::new(std::sync::Mutex::new(None::<CancelHandle>));
+    let calls = Arc::new(AtomicUsize::new(0));
+    let (shared, count) = (handle.clone(), calls.clone());
+    let execute = move |tasks: &Tasks| {
+        count.fetch_add(1, SeqCst);
+        if let Some(handle) = shared.lock().unwrap().take() {
+            ask.send(handle).unwrap();
+            cancelled.recv().unwrap();
+        }
+        while tasks.run_next() {}
     };
-    let model = Model::open(path).unwrap();
-    let mut context = Context::open(&model).unwrap();
-    let tokens = vec![5; 400];
-    let run = |context: &mut Context, delay: Option<Duration>| {
-        context.sequence_truncate(0, 0).unwrap();
-        let mut generator = context.generate(Generate::tokens(&tokens).ignore_end(true).max_tokens(40)).unwrap();
-        let stop = generator.cancel_handle();
-        let start = Instant::now();
-        let thread = delay.map(|delay| {
-            std::thread::spawn(move || {
-                std::thread::sleep(delay);
-                stop.cancel();
-            })
-        });
-        let failure = generator.by_ref().find_map(Result::err);
-        let decoded = generator.info().unwrap().tokens.len();
-        thread.into_iter().for_each(|thread| thread.join().unwrap());
-        (failure, decoded, start.elapsed())
-    };
-    let (failure, decoded, whole) = run(&mut context, None);
-    assert!(failure.is_none() && decoded == 40, "{failure:?} {decoded}");
-    let (failure, decoded, took) = run(&mut context, Some(whole / 20));
-    assert!(failure.unwrap().is_cancelled());
-    assert!(decoded < 40, "it was over before it was cancelled");
-    assert!(took < whole / 2, "cancelling took {took:?}, the whole {whole:?}");
-    println!("a prompt was stopped after {took:?}; whole: {whole:?}");
+    let mut context = ContextOptions::new().threads(2).execute(execute).open(&model).unwrap();
+    let tokens = [5; 100];
+    let prompt = batch(&context, &tokens, 0, Want::LOGITS);
+    context.decode(&prompt).unwrap();
+    let whole = calls.swap(0, SeqCst);
+    context.sequence_truncate(0, 0).unwrap();
+    *handle.lock().unwrap() = Some(context.cancel_handle());
+    refused(context.decode(&prompt), Status::CANCELLED, &[]);
+    let stopped = calls.load(SeqCst);
+    let layers = model.info().unwrap().layers;
+    assert!(stopped * layers <= whole, "{stopped} of {whole} calls for {layers} layers after it was cancelled");
+    drop(context);
+    canceller.join().unwrap();
 }
 
 #[test]
