@@ -10,7 +10,7 @@ namespace {
 constexpr int kScreenTokens = 2;  // 2 x 4 high and 2 x 4 low sums are 16 of the 32 registers
 static_assert(kScreenCodes <= 128);
 
-template <int N>
+template <int N, class Codes>
 inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenInput& x,
                        int64_t token, int64_t block) noexcept {
   const int8_t* high = x.high + token * x.stride + kScreenBlock * block;
@@ -22,7 +22,6 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
     for (int32x4_t& four : low_sums[n].v) four = vdupq_n_s32(-kScreenMiddle * sum);
   }
   for (int half = 0; half < 2; ++half) {
-    prefetch_half(codes);
     int8x16_t high16[N], low16[N];
     each_group([&](auto group) __attribute__((always_inline)) {
       constexpr int kG = decltype(group)::kIndex;
@@ -33,7 +32,7 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) {
         const int8x16_t rows =
-            reinterpret_cast<int8x16_t>(group_codes<ScreenWords, kG>(codes, 16 * i));
+            reinterpret_cast<int8x16_t>(Codes::template group<ScreenWords, kG>(codes, 16 * i));
 #pragma GCC unroll 2
         for (int n = 0; n < N; ++n) {
           int32x4_t &high_sum = high_sums[n].v[i], &low_sum = low_sums[n].v[i];
@@ -42,7 +41,7 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
         }
       }
     });
-    codes += kScreenHalfBytes;
+    codes += Codes::kHalfBytes;
     high += kScreenHalfCols;
     low += kScreenHalfCols;
   }

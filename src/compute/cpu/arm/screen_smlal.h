@@ -32,13 +32,13 @@ struct ScreenRows {
   ScreenRows() noexcept {
     for (int32x4_t& row : rows) row = vdupq_n_s32(0);
   }
-  template <int G>
+  template <class Codes, int G>
   void add_group(const uint8_t* half, int16x8_t x) noexcept {
     const uint8x16_t middle = opaque(vdupq_n_u8(kScreenMiddle));
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
       const uint8x16_t codes =
-          reinterpret_cast<uint8x16_t>(group_codes<ScreenWords, G>(half, 16 * i));
+          reinterpret_cast<uint8x16_t>(Codes::template group<ScreenWords, G>(half, 16 * i));
       const auto words = [](uint16x8_t w) { return vreinterpretq_s16_u16(w); };  // modulo 2^16
       const int16x8_t upper = words(vsubl_u8(vget_low_u8(codes), vget_low_u8(middle)));
       const int16x8_t lower = words(vsubl_high_u8(codes, middle));
@@ -54,7 +54,7 @@ struct ScreenRows {
   }
 };
 
-template <int N>
+template <int N, class Codes>
 inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenInput& x,
                        int64_t token, int64_t block) noexcept {
   static_assert(N == 1);
@@ -62,14 +62,13 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
   ScreenRows rows;
   const int8_t *high = x.high + start, *low = x.low + start;
   for (int half = 0; half < 2; ++half) {
-    prefetch_half(codes);
     ScreenColumns columns;
     each_group([&](auto group) __attribute__((always_inline)) {
       constexpr int kG = decltype(group)::kIndex;
       if (kG % 4 == 0) columns.load(high + 4 * kG, low + 4 * kG);
-      rows.add_group<kG>(codes, columns.of_group(kG % 4));
+      rows.add_group<Codes, kG>(codes, columns.of_group(kG % 4));
     });
-    codes += kScreenHalfBytes;
+    codes += Codes::kHalfBytes;
     high += kScreenHalfCols;
     low += kScreenHalfCols;
   }

@@ -14,6 +14,7 @@ namespace {
 struct IntLanes {
   __m256i low, high;  // rows 0..7 and 8..15
 };
+typedef uint16_t ScreenWords __attribute__((vector_size(32)));
 constexpr int kScreenTokens = 4;  // 4 x 2 sums and the codes are 12 of the 16 registers
 
 inline Lanes to_lanes(IntLanes sums) noexcept {
@@ -32,14 +33,13 @@ static_assert(4 * 2 * (kScreenCodes - 1) * 128 <= INT16_MAX);
 struct FourGroups {
   __m256i codes[4];
 
-  template <int G>
+  template <class Codes, int G>
   static inline __attribute__((always_inline)) FourGroups of(const uint8_t* half,
                                                              int offset) noexcept {
-    typedef uint16_t Words __attribute__((vector_size(32)));
-    return {{reinterpret_cast<__m256i>(group_codes<Words, G>(half, offset)),
-             reinterpret_cast<__m256i>(group_codes<Words, G + 1>(half, offset)),
-             reinterpret_cast<__m256i>(group_codes<Words, G + 2>(half, offset)),
-             reinterpret_cast<__m256i>(group_codes<Words, G + 3>(half, offset))}};
+    return {{reinterpret_cast<__m256i>(Codes::template group<ScreenWords, G>(half, offset)),
+             reinterpret_cast<__m256i>(Codes::template group<ScreenWords, G + 1>(half, offset)),
+             reinterpret_cast<__m256i>(Codes::template group<ScreenWords, G + 2>(half, offset)),
+             reinterpret_cast<__m256i>(Codes::template group<ScreenWords, G + 3>(half, offset))}};
   }
   inline __attribute__((always_inline)) __m256i add_to(__m256i sum,
                                                        const int8_t* bytes) const noexcept {
@@ -53,7 +53,7 @@ struct FourGroups {
 };
 
 // sums[n] = what IntLanes holds of the 8 rows that are `offset` bytes into a group.
-template <int N>
+template <int N, class Codes>
 inline void rows_sums(__m256i (&sums)[N], const uint8_t* codes, int offset, const ScreenInput& x,
                       int64_t token, int64_t block) noexcept {
   const int64_t start = token * x.stride + kScreenBlock * block;
@@ -71,8 +71,8 @@ inline void rows_sums(__m256i (&sums)[N], const uint8_t* codes, int offset, cons
     low += kScreenHalfCols / 2;
   };
   for (int half = 0; half < 2; ++half) {
-    add(FourGroups::of<0>(codes + half * kScreenHalfBytes, offset));
-    add(FourGroups::of<4>(codes + half * kScreenHalfBytes, offset));
+    add(FourGroups::of<Codes, 0>(codes + half * Codes::kHalfBytes, offset));
+    add(FourGroups::of<Codes, 4>(codes + half * Codes::kHalfBytes, offset));
   }
 #pragma GCC unroll 4
   for (int n = 0; n < N; ++n) {
@@ -82,14 +82,12 @@ inline void rows_sums(__m256i (&sums)[N], const uint8_t* codes, int offset, cons
   }
 }
 
-template <int N>
+template <int N, class Codes>
 inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenInput& x,
                        int64_t token, int64_t block) noexcept {
-  prefetch_half(codes);
-  prefetch_half(codes + kScreenHalfBytes);
   __m256i low[N], high[N];
-  rows_sums<N>(low, codes, 0, x, token, block);
-  rows_sums<N>(high, codes, 32, x, token, block);
+  rows_sums<N, Codes>(low, codes, 0, x, token, block);
+  rows_sums<N, Codes>(high, codes, 32, x, token, block);
   for (int n = 0; n < N; ++n) sums[n] = {low[n], high[n]};
 }
 

@@ -12,6 +12,7 @@ namespace bitnet {
 namespace {
 
 using IntLanes = __m512i;
+typedef uint16_t ScreenWords __attribute__((vector_size(64)));
 constexpr int kScreenTokens = 8;  // a high and a low sum each, and acc: 24 of the 32 registers
 
 inline Lanes to_lanes(IntLanes sums) noexcept {
@@ -24,7 +25,7 @@ inline __m512i broadcast_dword(const int8_t* bytes) noexcept {
   return _mm512_set1_epi32(dword);
 }
 
-template <int N>
+template <int N, class Codes>
 inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenInput& x,
                        int64_t token, int64_t block) noexcept {
   const int8_t* high = x.high + token * x.stride + kScreenBlock * block;
@@ -32,13 +33,12 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
   __m512i high_sums[N], low_sums[N];
 #pragma GCC unroll 8
   for (int n = 0; n < N; ++n) high_sums[n] = low_sums[n] = _mm512_setzero_si512();
-  typedef uint16_t Words __attribute__((vector_size(64)));
 #pragma GCC unroll 2
   for (int half = 0; half < 2; ++half) {
-    prefetch_half(codes);
     each_group([&](auto group) __attribute__((always_inline)) {
       constexpr int kG = decltype(group)::kIndex;
-      const __m512i rows = reinterpret_cast<__m512i>(group_codes<Words, kG>(codes, 0));
+      const __m512i rows =
+          reinterpret_cast<__m512i>(Codes::template group<ScreenWords, kG>(codes, 0));
 #pragma GCC unroll 8
       for (int n = 0; n < N; ++n) {
         const int64_t at = n * x.stride + 4 * kG;
@@ -46,7 +46,7 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
         low_sums[n] = _mm512_dpbusd_epi32(low_sums[n], rows, broadcast_dword(low + at));
       }
     });
-    codes += kScreenHalfBytes;
+    codes += Codes::kHalfBytes;
     high += kScreenHalfCols;
     low += kScreenHalfCols;
   }

@@ -13,6 +13,7 @@ namespace {
 struct IntLanes {
   __m256i low, high;  // rows 0..7 and 8..15
 };
+typedef uint16_t ScreenWords __attribute__((vector_size(32)));
 constexpr int kScreenTokens = 2;  // 2 x 4 sums are 8 of the 16 registers
 
 inline Lanes to_lanes(IntLanes sums) noexcept {
@@ -31,7 +32,7 @@ inline __m256i joined_bytes(__m256i high, __m256i low, int32_t sum) noexcept {
   return _mm256_sub_epi32(both, _mm256_set1_epi32(kScreenMiddle * sum));
 }
 
-template <int N>
+template <int N, class Codes>
 inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenInput& x,
                        int64_t token, int64_t block) noexcept {
   const int8_t* high = x.high + token * x.stride + kScreenBlock * block;
@@ -42,13 +43,13 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
     high_sums[n].low = high_sums[n].high = _mm256_setzero_si256();
     low_sums[n].low = low_sums[n].high = _mm256_setzero_si256();
   }
-  typedef uint16_t Words __attribute__((vector_size(32)));
   for (int half = 0; half < 2; ++half) {
-    prefetch_half(codes);
     each_group([&](auto group) __attribute__((always_inline)) {
       constexpr int kG = decltype(group)::kIndex;
-      const __m256i first = reinterpret_cast<__m256i>(group_codes<Words, kG>(codes, 0));
-      const __m256i second = reinterpret_cast<__m256i>(group_codes<Words, kG>(codes, 32));
+      const __m256i first =
+          reinterpret_cast<__m256i>(Codes::template group<ScreenWords, kG>(codes, 0));
+      const __m256i second =
+          reinterpret_cast<__m256i>(Codes::template group<ScreenWords, kG>(codes, 32));
 #pragma GCC unroll 2
       for (int n = 0; n < N; ++n) {
         const int64_t at = n * x.stride + 4 * kG;
@@ -59,7 +60,7 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
         low_sums[n].high = _mm256_dpbusd_avx_epi32(low_sums[n].high, second, low4);
       }
     });
-    codes += kScreenHalfBytes;
+    codes += Codes::kHalfBytes;
     high += kScreenHalfCols;
     low += kScreenHalfCols;
   }

@@ -14,6 +14,7 @@ namespace {
 struct IntLanes {
   __m128i v[4];  // rows 0..3, 4..7, 8..11, 12..15
 };
+typedef uint16_t ScreenWords __attribute__((vector_size(16)));
 constexpr int kScreenTokens = 2;  // 2 x 4 sums are 8 of the 16 registers
 
 inline Lanes to_lanes(const IntLanes& sums) noexcept {
@@ -26,7 +27,7 @@ inline __m128i broadcast_pair(const int16_t* words) noexcept {
   return _mm_set1_epi32(pair);
 }
 
-template <int N>
+template <int N, class Codes>
 inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenInput& x,
                        int64_t token, int64_t block) noexcept {
   const int16_t* pairs = x.pairs + token * x.stride + kScreenBlock * block;
@@ -35,9 +36,7 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
     const int32_t sum = x.sum[(token + n) * (x.stride / kScreenBlock) + block];
     for (__m128i& quarter : sums[n].v) quarter = _mm_set1_epi32(-kScreenMiddle * sum);
   }
-  typedef uint16_t Words __attribute__((vector_size(16)));
   for (int half = 0; half < 2; ++half) {
-    prefetch_half(codes);
     each_group([&](auto group) __attribute__((always_inline)) {
       constexpr int kG = decltype(group)::kIndex;
       __m128i even[N], odd[N];
@@ -48,7 +47,8 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
       }
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) {
-        const __m128i quarter = reinterpret_cast<__m128i>(group_codes<Words, kG>(codes, 16 * i));
+        const __m128i quarter =
+            reinterpret_cast<__m128i>(Codes::template group<ScreenWords, kG>(codes, 16 * i));
         const __m128i even_codes = _mm_and_si128(quarter, mask);
         const __m128i odd_codes = _mm_srli_epi16(quarter, 8);
 #pragma GCC unroll 2
@@ -59,7 +59,7 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
         }
       }
     });
-    codes += kScreenHalfBytes;
+    codes += Codes::kHalfBytes;
     pairs += kScreenHalfCols;
   }
 }
