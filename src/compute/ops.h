@@ -161,7 +161,7 @@ struct ScreenInput {
   const int8_t* low;     //
   const int16_t* pairs;  // x of columns 4g, 4g + 2, 4g + 1, 4g + 3
   const int32_t* sum;    // [tokens][stride / kScreenBlock] of x in the block
-  const float* fours;    // [tokens][stride / 4] -3 times the sum of x of four columns
+  const float* offsets;  // [tokens][stride / kScreenBlock] -3 times that sum
   const float* scale;    // [tokens]
   int64_t stride;
 };
@@ -224,10 +224,10 @@ struct Ops {
   void (*screen_matmul)(float* y, int64_t y_stride, const ScreenMatrix& w, int64_t first_row,
                         int64_t last_row, const ScreenInput& x, int64_t tokens) noexcept;
 
-  // y[i] = x.scale[token] * fold(acc) for row rows[i], i < count; over the blocks, ascending, from
-  // +0: acc[l] = fma(isum[l], step of row and block, acc[l]) in 16 lanes, isum[l] = sum_c
-  // (2 * code - 3) * x[c] over the block's columns 4l..4l+3, exact; fold adds lanes 8, 4, 2, 1
-  // apart.
+  // y[i] = x.scale[token] * (2 * fold(acc) + fold(rest)) for row rows[i], i < count; in 16 lanes,
+  // over the blocks b, ascending, from +0: acc[l] = fma(isum[l], step of row and block, acc[l]),
+  // isum[l] = sum_c code * x[c] over the block's columns 4l..4l+3, exact;
+  // rest[b % 16] = fma(step, x.offsets of the block, rest[b % 16]); fold adds lanes 8, 4, 2, 1 apart.
   void (*screen_rest)(float* y, const ScreenRest& w, const int32_t* rows, int64_t count,
                       const ScreenInput& x, int64_t token) noexcept;
 

@@ -135,9 +135,9 @@ Output run_screen(const Ops& ops) {
   for (size_t i = 0; i < rest.bytes(); ++i) rest.data()[i] = static_cast<uint8_t>(in.bits() & 0x7e);
   constexpr int64_t kBlocks = kStride / kScreenBlock;
   Buffer high(kTokens * kStride), low(kTokens * kStride), pairs(kTokens * kStride * 2);
-  Buffer sum(kTokens * kBlocks * 4), fours(kTokens * kStride);
+  Buffer sum(kTokens * kBlocks * 4), offsets(kTokens * kBlocks * 4);
   std::memset(sum.data(), 0, sum.bytes());
-  std::memset(fours.data(), 0, fours.bytes());
+  std::memset(offsets.data(), 0, offsets.bytes());
   float scale[kTokens];
   for (int64_t t = 0; t < kTokens; ++t) scale[t] = in.number();
   for (int64_t i = 0; i < kTokens * kStride; ++i) {
@@ -147,7 +147,7 @@ Output run_screen(const Ops& ops) {
     low.as<int8_t>()[i] = static_cast<int8_t>(x - 256 * upper);
     constexpr int64_t kPlace[4] = {0, 2, 1, 3};
     pairs.as<int16_t>()[i / 4 * 4 + kPlace[i % 4]] = static_cast<int16_t>(x);
-    fours.as<float>()[i / 4] -= static_cast<float>(3 * x);
+    offsets.as<float>()[i / kScreenBlock] -= static_cast<float>(3 * x);
     sum.as<int32_t>()[i / kScreenBlock] += x;
   }
   Vec<float> y(kTokens * kRows);
@@ -156,7 +156,7 @@ Output run_screen(const Ops& ops) {
                          low.as<int8_t>(),
                          pairs.as<int16_t>(),
                          sum.as<int32_t>(),
-                         fours.as<float>(),
+                         offsets.as<float>(),
                          scale,
                          kStride};
   for (int64_t tokens : {int64_t{1}, kTokens}) {

@@ -45,8 +45,10 @@ namespace {
 //
 //   e.h - (q + p).x                            at most  r' H + (n + r') D
 //   score and logit as above
-//   p.x:    sums of integers are exact; as many fma as there are blocks, 4 folds, the last product
-//                                              at most  gamma(blocks + 5) (r + r') (H + D)
+//   p.x:    2 code step and 3 step by themselves; sums of integers are exact; as many fma as there
+//           are blocks, 4 folds, a sum, the last product. A step is at most 1/127 of the block's
+//           largest number, 3 of them in 64 columns less than half of n
+//                                              at most  gamma(blocks + 6) (r + r' + n) (H + D)
 //   underflow: 2^-150 more, for p.x's last product
 //   score:  where it was is the middle of low and high, each rounded
 //                                              at most  u (|low| + |high|)
@@ -297,7 +299,8 @@ void ScreenScratch::reserve(int64_t tokens, int64_t cols, int threads) {
   threads = std::max(threads, threads_);
   const size_t numbers = static_cast<size_t>(tokens * cols);
   Buffer high(numbers), low(numbers), pairs(2 * numbers);
-  Buffer sum(numbers / kScreenBlock * sizeof(int32_t)), fours(numbers);
+  Buffer sum(numbers / kScreenBlock * sizeof(int32_t)),
+      offsets(numbers / kScreenBlock * sizeof(float));
   Buffer scale(static_cast<size_t>(tokens) * sizeof(float));
   bounds_.resize(static_cast<size_t>(tokens));
   spreads_.resize(static_cast<size_t>(tokens * threads));
@@ -305,7 +308,7 @@ void ScreenScratch::reserve(int64_t tokens, int64_t cols, int threads) {
   low_ = std::move(low);
   pairs_ = std::move(pairs);
   sum_ = std::move(sum);
-  fours_ = std::move(fours);
+  offsets_ = std::move(offsets);
   scale_ = std::move(scale);
   tokens_ = tokens;
   cols_ = cols;
@@ -314,7 +317,7 @@ void ScreenScratch::reserve(int64_t tokens, int64_t cols, int threads) {
 
 uint64_t ScreenScratch::bytes_of(int64_t tokens, int64_t cols, int threads) noexcept {
   const uint64_t numbers = static_cast<uint64_t>(tokens * padded_cols(cols));
-  return numbers * 5 + numbers / kScreenBlock * sizeof(int32_t) +
+  return numbers * 4 + numbers / kScreenBlock * (sizeof(int32_t) + sizeof(float)) +
          static_cast<uint64_t>(tokens) * (sizeof(float) + sizeof(Bound)) +
          static_cast<uint64_t>(tokens * threads) * sizeof(Spread);
 }
@@ -326,7 +329,7 @@ ScreenScratch::Errors ScreenedHead::prepare_input(const float* h, int64_t token,
   int8_t* low = scratch.low_.as<int8_t>() + token * padded;
   int16_t* pairs = scratch.pairs_.as<int16_t>() + token * padded;
   int32_t* sum = scratch.sum_.as<int32_t>() + token * (padded / kScreenBlock);
-  float* fours = scratch.fours_.as<float>() + token * (padded / 4);
+  float* offsets = scratch.offsets_.as<float>() + token * (padded / kScreenBlock);
 
   // Magnitudes of floats are ordered like their bits; infinities and NaN come last.
   int32_t largest_bits = 0;
@@ -353,10 +356,7 @@ ScreenScratch::Errors ScreenedHead::prepare_input(const float* h, int64_t token,
       total += x[i];
     }
     sum[first / kScreenBlock] = total;
-    for (int i = 0; i < kScreenBlock; i += 4) {
-      const int32_t four = (x[i] + x[i + 1]) + (x[i + 2] + x[i + 3]);
-      fours[(first + i) / 4] = static_cast<float>(-3 * four);
-    }
+    offsets[first / kScreenBlock] = static_cast<float>(-3 * total);
     for (int i = 0; i < kScreenBlock; ++i) {
       const int32_t upper = (x[i] + 128) >> 8;
       high[first + i] = static_cast<int8_t>(upper);
@@ -392,7 +392,7 @@ ScreenScratch::Errors ScreenedHead::prepare_input(const float* h, int64_t token,
   const int64_t summed = (cols + 255) / 256;
   const int64_t depth = std::bit_width(static_cast<uint64_t>(summed > 0 ? summed - 1 : 0));
   const double screen_error = gamma(blocks_of(cols) + 2) * (norm + lost);
-  const double rest_error = gamma(blocks_of(cols) + 5) * (norm + lost);
+  const double rest_error = gamma(blocks_of(cols) + 6) * (norm + lost);
   const double logit_error = gamma(16 + 4 + depth) * norm;
   const double underflow = static_cast<double>(cols + 4) * 0x1p-149;
   constexpr double kFloats = 1 + 0x1p-20;  // r A + n B + C in float: 3 roundings; and these lines
@@ -473,8 +473,8 @@ double ScreenedHead::screen(float* low, float* high, int64_t stride, const float
 }
 
 ScreenInput ScreenedHead::input_of(const ScreenScratch& scratch, int64_t cols) noexcept {
-  return {scratch.high_.as<int8_t>(), scratch.low_.as<int8_t>(),  scratch.pairs_.as<int16_t>(),
-          scratch.sum_.as<int32_t>(), scratch.fours_.as<float>(), scratch.scale_.as<float>(),
+  return {scratch.high_.as<int8_t>(), scratch.low_.as<int8_t>(),    scratch.pairs_.as<int16_t>(),
+          scratch.sum_.as<int32_t>(), scratch.offsets_.as<float>(), scratch.scale_.as<float>(),
           padded_cols(cols)};
 }
 
@@ -496,7 +496,7 @@ void ScreenedHead::narrow(float* low, float* high, std::span<const int32_t> rows
     if (!(most - least > narrower)) return;
     const double middle = least + (most - least) / 2 + static_cast<double>(rest);
     const double half = (left * (errors.hidden + errors.lost + errors.rest) +
-                         norm * (errors.lost + errors.score + errors.logit) +
+                         norm * (errors.lost + errors.score + errors.rest + errors.logit) +
                          residual * (errors.score + errors.rest) + 2 * errors.underflow +
                          kUnit * (std::fabs(least) + std::fabs(most))) *
                         (1 + 0x1p-20);

@@ -44,7 +44,7 @@ class ScreenScratch {
   };
   int64_t tokens_ = 0, cols_ = 0;
   int threads_ = 0;
-  Buffer high_, low_, pairs_, sum_, fours_, scale_;  // ScreenInput
+  Buffer high_, low_, pairs_, sum_, offsets_, scale_;  // ScreenInput
   Vec<Bound> bounds_;                                  // [tokens]
   Vec<Spread> spreads_;                                // [threads][tokens]
 };

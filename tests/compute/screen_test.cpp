@@ -61,18 +61,18 @@ struct Input {
         low(tokens * stride),
         pairs(tokens * stride),
         sum(tokens * stride / 64),
-        fours(tokens * stride / 4),
+        offsets(tokens * stride / 64),
         scale(tokens),
-        input{high.data(),  low.data(),   pairs.data(), sum.data(),
-              fours.data(), scale.data(), stride} {
+        input{high.data(),    low.data(),   pairs.data(), sum.data(),
+              offsets.data(), scale.data(), stride} {
     for (int64_t i = 0; i < sum.size(); ++i) sum[i] = 0;
-    for (int64_t i = 0; i < fours.size(); ++i) fours[i] = 0;
+    for (int64_t i = 0; i < offsets.size(); ++i) offsets[i] = 0;
     for (int64_t i = 0; i < high.size(); ++i) high[i] = low[i] = 0, pairs[i] = 0;
   }
   void set(int64_t t, int64_t c, int32_t x) {
     const int64_t at = t * stride + c;
     sum[at / 64] += x - at_token(t, c);
-    fours[at / 4] -= static_cast<float>(3 * (x - at_token(t, c)));
+    offsets[at / 64] -= static_cast<float>(3 * (x - at_token(t, c)));
     high[at] = static_cast<int8_t>((x + 128) >> 8);
     low[at] = static_cast<int8_t>(x - 256 * high[at]);
     const int64_t place[4] = {0, 2, 1, 3};
@@ -85,7 +85,7 @@ struct Input {
   Guarded<int8_t> high, low;
   Guarded<int16_t> pairs;
   Guarded<int32_t> sum;
-  Guarded<float> fours, scale;
+  Guarded<float> offsets, scale;
   ScreenInput input;
 };
 

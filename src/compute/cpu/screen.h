@@ -134,7 +134,7 @@ void screen_rest(float* y, const ScreenRest& w, const int32_t* rows, int64_t cou
   const int64_t blocks = padded_cols(w.cols) / kScreenBlock;
   const int8_t* high = x.high + token * x.stride;
   const int8_t* low = x.low + token * x.stride;
-  const float* fours = x.fours + token * x.stride / 4;
+  const float* offsets = x.offsets + token * (x.stride / kScreenBlock);
   constexpr int64_t kAhead = 6;  // rows
   for (int64_t i = 0; i < count; ++i) {
     if (i + kAhead < count) {
@@ -143,17 +143,22 @@ void screen_rest(float* y, const ScreenRest& w, const int32_t* rows, int64_t cou
     }
     const uint8_t* row = w.rows + rows[i] * row_bytes;
     const uint8_t* steps = row + kScreenBlock / 4 * blocks;
-    Lanes acc = zero();
-    for (int64_t block = 0; block < blocks; ++block) {
-      const int64_t c = kScreenBlock * block;
-      // Integers below 2^24 in every step: nothing is rounded.
-      const Lanes sums = to_lanes(rest_sums(row + c / 4, high + c, low + c));
-      const Lanes exact = add(add(sums, sums), load(fours + c / 4));
-      float step;
-      decode_bf16(&step, steps + 2 * block, 1);
-      acc = fused(exact, all(step), acc);
+    Lanes acc = zero(), rest = zero();
+    for (int64_t first = 0; first < blocks; first += 16) {
+      const int64_t n = at_most(blocks - first, 16);
+      const Lanes step =
+          n == 16 ? load_bfloat(steps + 2 * first) : load_bfloat_part(steps + 2 * first, n);
+      const Lanes offset = n == 16 ? load(offsets + first) : load_part(offsets + first, n);
+      rest = fused(step, offset, rest);
+      float each_step[16];
+      store(each_step, step);
+      for (int64_t block = 0; block < n; ++block) {
+        const int64_t c = kScreenBlock * (first + block);
+        const Lanes sums = to_lanes(rest_sums(row + c / 4, high + c, low + c));
+        acc = fused(sums, all(each_step[block]), acc);
+      }
     }
-    y[i] = x.scale[token] * fold(acc);
+    y[i] = x.scale[token] * (2 * fold(acc) + fold(rest));
   }
 }
 

@@ -156,7 +156,7 @@ void screen_rest(float* y, const ScreenRest& w, const int32_t* rows, int64_t cou
   const int64_t blocks = padded_cols(w.cols) / kScreenBlock;
   for (int64_t i = 0; i < count; ++i) {
     const uint8_t* row = w.rows + rows[i] * screen_rest_row_bytes(w.cols);
-    float acc[16] = {};
+    float acc[16] = {}, rest[16] = {};
     for (int64_t block = 0; block < blocks; ++block) {
       float step;
       decode_bf16(&step, row + 16 * blocks + 2 * block, 1);
@@ -165,15 +165,20 @@ void screen_rest(float* y, const ScreenRest& w, const int32_t* rows, int64_t cou
         for (int64_t j = 0; j < 4; ++j) {
           const int64_t c = 4 * l + j, at = token * x.stride + kScreenBlock * block + c;
           const int32_t code = row[16 * block + c % 16] >> c / 16 * 2 & 3;
-          isum += (2 * code - 3) * (256 * x.high[at] + x.low[at]);
+          isum += code * (256 * x.high[at] + x.low[at]);
         }
         acc[l] = fused(static_cast<float>(isum), step, acc[l]);
       }
+      const float offset = x.offsets[token * (x.stride / kScreenBlock) + block];
+      rest[block % 16] = fused(step, offset, rest[block % 16]);
     }
     for (int64_t apart = 8; apart > 0; apart /= 2) {
-      for (int64_t l = 0; l < apart; ++l) acc[l] += acc[l + apart];
+      for (int64_t l = 0; l < apart; ++l) {
+        acc[l] += acc[l + apart];
+        rest[l] += rest[l + apart];
+      }
     }
-    y[i] = x.scale[token] * acc[0];
+    y[i] = x.scale[token] * (2 * acc[0] + rest[0]);
   }
 }
 
