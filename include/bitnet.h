@@ -220,9 +220,9 @@ typedef enum bitnet_weights {
 typedef enum bitnet_head {
   BITNET_HEAD_AUTO = 0,     /* SCREENED where the head is large enough for it to pay */
   BITNET_HEAD_FULL = 1,     /* every row is computed */
-  BITNET_HEAD_SCREENED = 2, /* an 8-bit copy of the head with proven error bounds is read first, and only rows that can
-                               matter are computed: half the reading of an F16 head, for a quarter to a half of its
-                               size in memory */
+  BITNET_HEAD_SCREENED = 2, /* a copy of the head in 7 bits a weight, with proven error bounds: 5 of them are read
+                               first, the other 2 and then the head itself only of rows that can matter. A third of
+                               the reading of an F16 head, for half of its size in memory */
   BITNET_HEAD_INT32 = 0x7fffffff
 } bitnet_head;
 
@@ -260,8 +260,8 @@ static inline void bitnet_model_options_init(bitnet_model_options *options) {
  *            BITNET_E_DEVICE       the device asked for cannot be used
  *            BITNET_E_CANCELLED    the progress callback said so
  *   memory   the file is mapped; the ternary weights are packed anew (about a quarter byte each) and the
- *            original is then not touched again (options.weights), and a large head gets an 8-bit copy (options.head).
- *            bitnet_model_estimate tells the sum beforehand.
+ *            original is then not touched again (options.weights), and a large head gets a copy in 7 bits a weight
+ *            (options.head). bitnet_model_estimate tells the sum beforehand.
  *   threads  any; long (a second per gigabyte), so give a progress callback or call it off your main thread. Progress
  *            is of the weights' preparation; copying the file (BITNET_MODEL_READ, a source) comes before it.
  *   since    0.1 */
@@ -547,7 +547,7 @@ typedef struct bitnet_ctx_stats {
   uint64_t screened_tokens;  /* entries read through the screened head */
   uint64_t screened_rows;    /* rows of the head computed exactly for them */
   uint64_t full_tokens;      /* of screened_tokens, those whose sampling had to compute every row after all */
-  double screened_bound;     /* the largest error bound met, in standard deviations of the logits it bounds */
+  double screened_bound;     /* the largest error bound of the first reading, in standard deviations of the logits */
 } bitnet_ctx_stats;
 #define BITNET_CTX_STATS_INIT {sizeof(bitnet_ctx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 static inline void bitnet_ctx_stats_init(bitnet_ctx_stats *stats) {

@@ -206,8 +206,9 @@ const (
 	// Every row is computed.
 	HeadFull Head = 1
 
-	// An 8-bit copy of the head with proven error bounds is read first, and only rows that can matter are computed:
-	// half the reading of an F16 head, for a quarter to a half of its size in memory.
+	// A copy of the head in 7 bits a weight, with proven error bounds: 5 of them are read first, the other 2 and then
+	// the head itself only of rows that can matter. A third of the reading of an F16 head, for half of its size in
+	// memory.
 	HeadScreened Head = 2
 )
 

@@ -109,19 +109,27 @@ struct QuantizedRows {
   const int32_t* sum;  // [tokens] sum of q
 };
 
-// A dense matrix [rows][cols] in 8 bits, made to be streamed: weight ~ scale * (code - 128), with a
+// A dense matrix [rows][cols] in 5 bits, made to be streamed: weight ~ scale * (code - 16), with a
 // scale per row and block of kScreenBlock columns (forward/screened_head.h says what for).
 //
 //   tile t holds rows 16t..16t+15: the scales, bfloat16 [blocks][16], completed with zeros to a
-//   multiple of 64 bytes; then, block after block, 16 groups of 64 bytes. In group g of a block the
-//   byte at 4*r + b is the code of row 16t + r, column 64*block + 4g + b. Codes are 0..255; padding
-//   rows and columns hold code 128, padding rows scale 0.
+//   multiple of 64 bytes; then two halves of each block. A half has 32 columns, as 8 groups of 4:
+//   64 bytes with the upper bits, then 4 times 64 bytes with the lower four. Byte 4*r + b of a
+//   group is row 16t + r, column 4*group + b of the half; there
+//     bit g of the upper bits is bit 4 of the code in group g,
+//     the lower half of the byte in vector v is bits 0..3 of the code in group 2v, the upper in
+//     group 2v + 1.
+//   Padding rows and columns hold code 16, padding rows scale 0.
 constexpr int64_t kScreenBlock = kColumnPad;
+constexpr int32_t kScreenCodes = 32;                 // a code is below
+constexpr int32_t kScreenMiddle = kScreenCodes / 2;  // and stands for nothing
+constexpr int kScreenHalfGroups = 8;                 // of 4 columns
+constexpr int64_t kScreenHalfBytes = 64 * (1 + kScreenHalfGroups / 2);
 static constexpr int64_t screen_scale_bytes(int64_t cols) noexcept {
   return (padded_cols(cols) / kScreenBlock * kTileRows * 2 + 63) / 64 * 64;
 }
 static constexpr int64_t screen_tile_bytes(int64_t cols) noexcept {
-  return screen_scale_bytes(cols) + kTileRows * padded_cols(cols);
+  return screen_scale_bytes(cols) + padded_cols(cols) / kScreenBlock * 2 * kScreenHalfBytes;
 }
 static constexpr int64_t screen_bytes(int64_t rows, int64_t cols) noexcept {
   return (rows + kTileRows - 1) / kTileRows * screen_tile_bytes(cols);
@@ -130,6 +138,19 @@ struct ScreenMatrix {
   const uint8_t* tiles;  // 64-byte aligned, screen_bytes(rows, cols)
   int64_t rows, cols;
 };
+
+// What the screen's copy leaves of each row, in 2 bits, to be read where it matters: number ~ step
+// * (2 * code - 3), with a step per row and block of kScreenBlock columns.
+//
+//   a row is: per block 16 bytes, of which bits 2j..2j+1 of byte i are the code of column
+//   64*block + 16j + i; the steps, bfloat16 [blocks]; zeros up to a multiple of 64 bytes.
+struct ScreenRest {
+  const uint8_t* rows;  // 64-byte aligned
+  int64_t cols;
+};
+static constexpr int64_t screen_rest_row_bytes(int64_t cols) noexcept {
+  return (padded_cols(cols) / kScreenBlock * (kScreenBlock / 4 + 2) + 63) / 64 * 64;
+}
 
 // Activations of some tokens as integers x of 16 bits, |x| <= kScreenLargest, zero from cols to
 // padded_cols(cols), in the forms different processors like. Token t starts at t*stride; stride is
@@ -140,6 +161,7 @@ struct ScreenInput {
   const int8_t* low;     //
   const int16_t* pairs;  // x of columns 4g, 4g + 2, 4g + 1, 4g + 3
   const int32_t* sum;    // [tokens][stride / kScreenBlock] of x in the block
+  const float* offsets;  // [tokens][stride / kScreenBlock] -3 times that sum
   const float* scale;    // [tokens]
   int64_t stride;
 };
@@ -196,11 +218,18 @@ struct Ops {
                        int64_t last_row, const float* x, int64_t x_stride, int64_t tokens) noexcept;
 
   // y[t*y_stride + r] = x.scale[t] * acc; over the blocks of columns, ascending, from +0:
-  // acc = fma(float(isum), scale of row and block, acc), isum = sum_c (code - 128) * x[t][c] exact
-  // in int32 (64 * 255 * kScreenLargest < 2^31, even before the 128 is taken off); for rows
+  // acc = fma(float(isum), scale of row and block, acc), isum = sum_c (code - 16) * x[t][c] exact
+  // in int32 (64 * 31 * kScreenLargest < 2^31, even before the 16 is taken off); for rows
   // first_row <= r < last_row (first_row a multiple of kTileRows) and t < tokens.
   void (*screen_matmul)(float* y, int64_t y_stride, const ScreenMatrix& w, int64_t first_row,
                         int64_t last_row, const ScreenInput& x, int64_t tokens) noexcept;
+
+  // y[i] = x.scale[token] * (2 * fold(acc) + fold(rest)) for row rows[i], i < count; in 16 lanes,
+  // over the blocks b, ascending, from +0: acc[l] = fma(isum[l], step of row and block, acc[l]),
+  // isum[l] = sum_c code * x[c] over the block's columns 4l..4l+3, exact;
+  // rest[b % 16] = fma(step, x.offsets of the block, rest[b % 16]); fold adds lanes 8, 4, 2, 1 apart.
+  void (*screen_rest)(float* y, const ScreenRest& w, const int32_t* rows, int64_t count,
+                      const ScreenInput& x, int64_t token) noexcept;
 
   // One stored row as floats: y[0..w.cols).
   void (*dense_row)(float* y, const DenseMatrix& w, int64_t row) noexcept;

@@ -125,16 +125,19 @@ Output run_ternary_matmul(const Ops& ops) {
   return out;
 }
 
-Output run_screen_matmul(const Ops& ops) {
+Output run_screen(const Ops& ops) {
   Inputs in;
   Buffer tiles(static_cast<size_t>(screen_bytes(kRows, kCols)));
   // No byte reaches the exponents of infinities.
   for (size_t i = 0; i < tiles.bytes(); ++i)
     tiles.data()[i] = static_cast<uint8_t>(in.bits() & 0x7e);
+  Buffer rest(static_cast<size_t>(kRows * screen_rest_row_bytes(kCols)));
+  for (size_t i = 0; i < rest.bytes(); ++i) rest.data()[i] = static_cast<uint8_t>(in.bits() & 0x7e);
   constexpr int64_t kBlocks = kStride / kScreenBlock;
   Buffer high(kTokens * kStride), low(kTokens * kStride), pairs(kTokens * kStride * 2);
-  Buffer sum(kTokens * kBlocks * 4);
+  Buffer sum(kTokens * kBlocks * 4), offsets(kTokens * kBlocks * 4);
   std::memset(sum.data(), 0, sum.bytes());
+  std::memset(offsets.data(), 0, offsets.bytes());
   float scale[kTokens];
   for (int64_t t = 0; t < kTokens; ++t) scale[t] = in.number();
   for (int64_t i = 0; i < kTokens * kStride; ++i) {
@@ -144,17 +147,26 @@ Output run_screen_matmul(const Ops& ops) {
     low.as<int8_t>()[i] = static_cast<int8_t>(x - 256 * upper);
     constexpr int64_t kPlace[4] = {0, 2, 1, 3};
     pairs.as<int16_t>()[i / 4 * 4 + kPlace[i % 4]] = static_cast<int16_t>(x);
+    offsets.as<float>()[i / kScreenBlock] -= static_cast<float>(3 * x);
     sum.as<int32_t>()[i / kScreenBlock] += x;
   }
   Vec<float> y(kTokens * kRows);
   Output out;
+  const ScreenInput x = {high.as<int8_t>(),
+                         low.as<int8_t>(),
+                         pairs.as<int16_t>(),
+                         sum.as<int32_t>(),
+                         offsets.as<float>(),
+                         scale,
+                         kStride};
   for (int64_t tokens : {int64_t{1}, kTokens}) {
-    ops.screen_matmul(y.data(), kRows, {tiles.data(), kRows, kCols}, 0, kRows,
-                      {high.as<int8_t>(), low.as<int8_t>(), pairs.as<int16_t>(), sum.as<int32_t>(),
-                       scale, kStride},
-                      tokens);
+    ops.screen_matmul(y.data(), kRows, {tiles.data(), kRows, kCols}, 0, kRows, x, tokens);
     out.add(y.data(), tokens * kRows);
   }
+  int32_t rows[kRows];
+  for (int32_t& row : rows) row = static_cast<int32_t>(in.bits() % kRows);
+  ops.screen_rest(y.data(), {rest.data(), kCols}, rows, kRows, x, kTokens - 1);
+  out.add(y.data(), kRows);
   return out;
 }
 
@@ -265,7 +277,7 @@ Status check_against_reference(const Ops& ops) {
       {"rmsnorm", run_rmsnorm},
       {"quantize", run_quantize},
       {"ternary_matmul", run_ternary_matmul},
-      {"screen_matmul", run_screen_matmul},
+      {"screen_matmul or screen_rest", run_screen},
       {"dense_matmul or dense_row", run_dense},
       {"rope", run_rope},
       {"to_half", run_to_half},

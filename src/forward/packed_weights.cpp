@@ -369,7 +369,7 @@ uint64_t Weights::file_bytes_of(const ModelDescription& model, const Options& op
 uint64_t Weights::bytes_per_token() const noexcept {
   return (file_order ? projection_bytes(model, true) : tiles_.bytes()) +
          projection_bytes(model, false) +
-         (screen ? screen->bytes() : ::bitnet::bytes_of(model.head));
+         (screen ? screen->screened_bytes() : ::bitnet::bytes_of(model.head));
 }
 
 // All projections where they lie in the file, if that can be done.

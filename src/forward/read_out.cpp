@@ -134,10 +134,31 @@ const float* ReadOut::embedding(uint64_t entry) const noexcept {
   return row < 0 ? nullptr : embeddings_.as<float>() + row * hyper_.width;
 }
 
-std::optional<ReadOut::Bounds> ReadOut::bounds(uint64_t entry) const noexcept {
+std::optional<ReadOut::Bounds> ReadOut::bounds(uint64_t entry) noexcept {
   const int64_t row = entry < rows_.size() ? rows_[entry].bounds : -1;
   if (row < 0) return {};
   return Bounds{low_.as<float>() + row * hyper_.vocab, high_.as<float>() + row * hyper_.vocab};
+}
+
+void ReadOut::narrow(uint64_t entry, std::span<const int32_t> tokens) noexcept {
+  const int64_t row = rows_[entry].bounds;
+  const Bounds ends = *bounds(entry);
+  weights_.screen->narrow(ends.low, ends.high, tokens, hidden_.as<float>() + row * hyper_.width,
+                          screen_, pool_);
+  counts_.narrowed += tokens.size();
+}
+
+void ReadOut::settle(uint64_t entry, std::span<const int32_t> tokens) noexcept {
+  const int64_t row = rows_[entry].bounds;
+  const auto [low, high] = *bounds(entry);
+  weights_.screen->rescore(low, tokens, hidden_.as<float>() + row * hyper_.width, pool_);
+  counts_.exact += tokens.size();
+  for (int32_t token : tokens) {
+    high[token] = low[token];
+    if (low[token] == low[token]) continue;
+    low[token] = -kInfinity;  // a NaN has no bounds
+    high[token] = kInfinity;
+  }
 }
 
 const float* ReadOut::some_logits(uint64_t entry, std::span<const int32_t> tokens) {
@@ -150,9 +171,15 @@ const float* ReadOut::some_logits(uint64_t entry, std::span<const int32_t> token
   sparse_is_full_ = true;  // until the list below is complete
   sparse_tokens_.assign(tokens.begin(), tokens.end());
   sparse_is_full_ = false;
+  const Bounds known = *bounds(entry);
+  unsettled_.clear();
+  for (int32_t token : tokens) {
+    logits[token] = known.low[token];
+    if (known.low[token] < known.high[token]) unsettled_.push_back(token);
+  }
   const float* h = hidden_.as<float>() + rows_[entry].bounds * hyper_.width;
-  weights_.screen->rescore(logits, tokens, h, pool_);
-  counts_.exact += tokens.size();
+  weights_.screen->rescore(logits, unsettled_, h, pool_);
+  counts_.exact += unsettled_.size();
   return logits;
 }
 

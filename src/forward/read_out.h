@@ -24,12 +24,13 @@ class ReadOut {
     uint64_t rows = 0;                      // of logits, computed whole
     uint64_t screened = 0;                  // rows of bounds
     uint64_t exact = 0;                     // single logits computed for those
+    uint64_t narrowed = 0;                  // single bounds made nearer before that
     uint64_t full = 0;        // rows of bounds that were completed to logits after all
     double widest_bound = 0;  // in standard deviations of the row's scores
   };
   // [vocab] each: low <= logit <= high.
   struct Bounds {
-    const float *low, *high;
+    float *low, *high;
   };
 
   // batch: entries that run() gets at most. Makes room for one row of logits, or of bounds where
@@ -52,8 +53,12 @@ class ReadOut {
   // nullptr, nothing: that entry did not want it, or there is no such entry.
   const float* logits(uint64_t entry) const noexcept;
   const float* embedding(uint64_t entry) const noexcept;
-  std::optional<Bounds> bounds(uint64_t entry) const noexcept;
+  std::optional<Bounds> bounds(uint64_t entry) noexcept;
 
+  // Of an entry with bounds, makes those of these tokens (ascending) nearer.
+  void narrow(uint64_t entry, std::span<const int32_t> tokens) noexcept;
+  // Of an entry with bounds, makes the logits of these tokens (ascending) both ends of theirs.
+  void settle(uint64_t entry, std::span<const int32_t> tokens) noexcept;
   // Of an entry with bounds, the logits of these tokens (ascending), or of all: [vocab], -infinity
   // elsewhere. Lives until the next call of one of the two. The first may throw std::bad_alloc,
   // though hardly ever twice.
@@ -79,6 +84,7 @@ class ReadOut {
   Buffer hidden_, low_, high_;  // of those with bounds: [wanting][width], [wanting][vocab] twice
   Buffer sparse_;               // [vocab] see some_logits()
   Vec<int32_t> sparse_tokens_;  // what is not -infinity there
+  Vec<int32_t> unsettled_;      // of these, what bounds left open
   bool sparse_is_full_ = true;
   ScreenScratch screen_;
   Counts counts_;

@@ -15,7 +15,7 @@ namespace {
 
 // THE BOUND of |logit - score| for a row e and a hidden state h
 //
-// The copy q of the row is scale * (code - 128), an exact product; the integers stand for
+// The copy q of the row is scale * (code - 16), an exact product; the integers stand for
 // x = scale_x * integer, exactly. Euclidean norms: r >= |e - q|, n >= |e|, H >= |h|, D >= |h - x|,
 // so |q| <= n + r and |x| <= H + D. u = 2^-24, gamma(k) = k u / (1 - k u): the relative error of k
 // roundings in a row, relative to the sum of the products' magnitudes, which Cauchy and Schwarz
@@ -39,6 +39,20 @@ namespace {
 // in double, raised for its own rounding, then in float, raised for the rounding of r A + n B + C.
 // low = score - bound rounded to nearest is at most the logit, because the logit is a float and
 // rounding is monotone; the same for high.
+//
+// THE BOUND WITH THE REST. The rest p of the copy is step * (2 code - 3), r' >= |e - q - p|, so
+// |q + p| <= n + r' and |p| <= r + r'.
+//
+//   e.h - (q + p).x                            at most  r' H + (n + r') D
+//   score and logit as above
+//   p.x:    2 code step and 3 step by themselves; sums of integers are exact; as many fma as there
+//           are blocks, 4 folds, a sum, the last product. A step is at most 1/127 of the block's
+//           largest number, 3 of them in 64 columns less than half of n
+//                                              at most  gamma(blocks + 6) (r + r' + n) (H + D)
+//   underflow: 2^-150 more, for p.x's last product
+//   score:  where it was is the middle of low and high, each rounded
+//                                              at most  u (|low| + |high|)
+// In double throughout, which 2^-20 of the sum covers.
 constexpr double kUnit = 0x1p-24;
 constexpr double kMostNorm = 0x1p50;    // of a row
 constexpr float kMostHidden = 0x1p60f;  // of a hidden state's numbers; 1/kMostHidden the least
@@ -63,51 +77,78 @@ float rounded_up(double x) noexcept {
 float total(Float4 v) noexcept {
   return (v[0] + v[1]) + (v[2] + v[3]);
 }
+Float4 clamped(Float4 v, float low, float high) noexcept {
+  v = v < high ? v : Float4{} + high;
+  return v > low ? v : Float4{} + low;
+}
 Float4 magnitude(Float4 v) noexcept {
   return std::bit_cast<Float4>(std::bit_cast<Int4>(v) & 0x7fffffff);
 }
 
-// Scales below this are not used: their block's codes are all zero.
+// Scales below this are not used: their block stands for zeros.
 constexpr float kLeastScale = 0x1p-100f;
 
-// largest / 127 as the next bfloat16 upwards, so that codes stay within -127..127.
+// The scale whose lowest code stands for the number of largest magnitude, to the nearest bfloat16:
+// of that sign there is one code more than of the other.
 float block_scale(float largest) noexcept {
-  const uint32_t bits = std::bit_cast<uint32_t>(largest * (1.0f / 127.0f));
-  const float scale = std::bit_cast<float>((bits + 0xffffu) & 0xffff0000u);
-  return scale >= kLeastScale ? scale : 0.0f;
+  const uint32_t bits = std::bit_cast<uint32_t>(largest * (-1.0f / kScreenMiddle));
+  const float scale = std::bit_cast<float>((bits + 0x8000u) & 0xffff0000u);
+  return std::fabs(scale) >= kLeastScale ? scale : 0.0f;
+}
+
+uint16_t bfloat_bits(float x) noexcept {
+  return static_cast<uint16_t>(std::bit_cast<uint32_t>(x) >> 16);
 }
 
 struct BlockSums {
-  float squares, residual_squares;
+  float squares, residual_squares, rest_residual_squares;
 };
 
-// codes of kScreenBlock numbers for the scale returned. NaN and infinities give any codes, and
-// squares that are no finite number.
-float quantize_block(uint8_t* __restrict codes, BlockSums& sums,
+// codes of kScreenBlock numbers for the scale returned, and of their rest for an eighth of it. NaN
+// and infinities give any codes, and squares that are no finite number.
+float quantize_block(uint8_t* __restrict codes, uint8_t* __restrict rest, BlockSums& sums,
                      const float* __restrict e) noexcept {
-  Float4 largest = {}, squares = {};
-  for (int64_t i = 0; i < kScreenBlock; i += 4) {
-    const Float4 v = load4<Float4>(e + i), m = magnitude(v);
-    largest = m > largest ? m : largest;
-    squares += v * v;
-  }
-  const float scale =
-      block_scale(std::max(std::max(largest[0], largest[1]), std::max(largest[2], largest[3])));
-  const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
-
-  // Adding 1.5 * 2^23 rounds to the nearest integer; 128 more puts the code into the lowest byte.
-  constexpr float kRounder = 12582912.0f + 128.0f;
-  Float4 residual_squares = {};
-  int32_t shifted[kScreenBlock];
+  Float4 fours = {}, squares = {};
   for (int64_t i = 0; i < kScreenBlock; i += 4) {
     const Float4 v = load4<Float4>(e + i);
-    const Float4 rounded = v * inverse + kRounder;
-    store4(shifted + i, rounded);
-    const Float4 residual = v - (rounded - kRounder) * scale;
-    residual_squares += residual * residual;
+    fours = magnitude(v) > magnitude(fours) ? v : fours;
+    squares += v * v;
   }
-  for (int64_t i = 0; i < kScreenBlock; ++i) codes[i] = static_cast<uint8_t>(shifted[i]);
-  sums = {total(squares), total(residual_squares)};
+  float largest = 0;
+  for (int l = 0; l < 4; ++l) {
+    largest = std::fabs(fours[l]) > std::fabs(largest) ? fours[l] : largest;
+  }
+  const float scale = block_scale(largest);
+  const float inverse = scale != 0 ? 1.0f / scale : 0.0f;
+
+  // Adding 1.5 * 2^23 rounds to the nearest integer; 16 more puts the code into the lowest byte.
+  constexpr float kRounder = 12582912.0f + kScreenMiddle;
+  constexpr float kRestRounder = 12582912.0f + 2.0f;
+  constexpr float kHighest = kScreenCodes - 1 - kScreenMiddle, kLowest = -kScreenMiddle;
+  int32_t code_bits[kScreenBlock], rest_bits[kScreenBlock / 4];
+  Float4 residual_squares = {}, rest_squares = {};
+  for (int64_t i = 0; i < kScreenBlock / 4; i += 4) {
+    Int4 rest_bytes = {};
+    for (int64_t j = 0; j < 4; ++j) {
+      const int64_t at = kScreenBlock / 4 * j + i;
+      const Float4 v = load4<Float4>(e + at), steps = v * inverse;
+      const Float4 rounded = clamped(steps, kLowest, kHighest) + kRounder;
+      store4(code_bits + at, rounded);
+      const Float4 whole = rounded - kRounder, residual = v - whole * scale;
+      residual_squares += residual * residual;
+      // Quarters of a step, -2..1, each of which stands for its middle.
+      const Float4 quarters = clamped((steps - whole) * 4 - 0.5f, -2.0f, 1.0f) + kRestRounder;
+      rest_bytes |= (std::bit_cast<Int4>(quarters) & 3) << static_cast<int>(2 * j);
+      const Float4 left = v - (whole + (quarters - kRestRounder + 0.5f) * 0.25f) * scale;
+      rest_squares += left * left;
+    }
+    store4(rest_bits + i, rest_bytes);
+  }
+  for (int64_t i = 0; i < kScreenBlock; ++i) {
+    codes[i] = static_cast<uint8_t>(code_bits[i] & (kScreenCodes - 1));
+  }
+  for (int64_t i = 0; i < kScreenBlock / 4; ++i) rest[i] = static_cast<uint8_t>(rest_bits[i]);
+  sums = {total(squares), total(residual_squares), total(rest_squares)};
   return scale;
 }
 
@@ -116,6 +157,32 @@ float quantize_block(uint8_t* __restrict codes, BlockSums& sums,
 float norm_above(double squares, int64_t cols) noexcept {
   return rounded_up(std::sqrt(squares * (1 + 0x1p-18) + static_cast<double>(cols) * 0x1p-148) *
                     (1 + 0x1p-40));
+}
+
+// A half of a block for the 16 rows of a tile, from their codes, the rows `stride` apart.
+void pack_half(uint8_t* half, const uint8_t* codes, int64_t stride) noexcept {
+  uint8_t groups[kScreenHalfGroups][64];
+  for (int64_t r = 0; r < kTileRows; ++r) {
+    for (int64_t g = 0; g < kScreenHalfGroups; ++g) {
+      std::memcpy(groups[g] + 4 * r, codes + r * stride + 4 * g, 4);
+    }
+  }
+  typedef uint8_t Bytes __attribute__((vector_size(16)));
+  const auto load = [&](int g, int64_t i) {
+    Bytes bytes;
+    std::memcpy(&bytes, groups[g] + i, sizeof bytes);
+    return bytes;
+  };
+  for (int64_t i = 0; i < 64; i += 16) {
+    Bytes upper = {};
+    for (int g = 0; g < kScreenHalfGroups; g += 2) {
+      const Bytes even = load(g, i), odd = load(g + 1, i);
+      upper |= ((even >> 4) | (odd >> 4 << 1)) << g;
+      const Bytes lower = (even & 15) | odd << 4;
+      std::memcpy(half + 64 * (1 + g / 2) + i, &lower, sizeof lower);
+    }
+    std::memcpy(half + i, &upper, sizeof upper);
+  }
 }
 
 constexpr int64_t kChunkRows = 512;  // rows between two steps of the progress, or of the bounds
@@ -137,38 +204,44 @@ ScreenedHead::ScreenedHead(const DenseMatrix& head, const Ops& ops)
     : head_(head),
       ops_(ops),
       tiles_(static_cast<size_t>(screen_bytes(head.rows, head.cols))),
+      rest_(static_cast<size_t>(head.rows * screen_rest_row_bytes(head.cols))),
       residual_(static_cast<size_t>(head.rows) * sizeof(float)),
+      rest_residual_(static_cast<size_t>(head.rows) * sizeof(float)),
       norm_(static_cast<size_t>(head.rows) * sizeof(float)) {}
 
 uint64_t ScreenedHead::bytes_of(int64_t rows, int64_t cols) noexcept {
-  return static_cast<uint64_t>(screen_bytes(rows, cols)) +
-         2 * static_cast<uint64_t>(rows) * sizeof(float);
+  return static_cast<uint64_t>(screen_bytes(rows, cols) + rows * screen_rest_row_bytes(cols)) +
+         3 * static_cast<uint64_t>(rows) * sizeof(float);
 }
 
 void ScreenedHead::quantize_tile(int64_t tile, RowScratch& scratch) noexcept {
   const int64_t padded = padded_cols(head_.cols), blocks = blocks_of(head_.cols);
   uint8_t* scales = tiles_.data() + tile * screen_tile_bytes(head_.cols);
-  uint8_t* groups = scales + screen_scale_bytes(head_.cols);
   std::memset(scales, 0, static_cast<size_t>(screen_scale_bytes(head_.cols)));
-  std::memset(scratch.codes.data(), 128, scratch.codes.size());
+  std::memset(scratch.codes.data(), kScreenMiddle, scratch.codes.size());
   const int64_t first = tile * kTileRows, rows = std::min(head_.rows - first, kTileRows);
   for (int64_t r = 0; r < rows; ++r) {
     uint8_t* codes = scratch.codes.data() + r * padded;
     ops_.dense_row(scratch.numbers.data(), head_, first + r);
-    double squares = 0, residual_squares = 0;
+    uint8_t* rest = rest_.data() + (first + r) * screen_rest_row_bytes(head_.cols);
+    uint8_t* steps = rest + kScreenBlock / 4 * blocks;
+    double squares = 0, residual_squares = 0, rest_squares = 0;
     for (int64_t block = 0; block < blocks; ++block) {
       BlockSums sums;
-      const float scale = quantize_block(codes + kScreenBlock * block, sums,
-                                         scratch.numbers.data() + kScreenBlock * block);
+      const float scale =
+          quantize_block(codes + kScreenBlock * block, rest + kScreenBlock / 4 * block, sums,
+                         scratch.numbers.data() + kScreenBlock * block);
       squares += static_cast<double>(sums.squares);
       residual_squares += static_cast<double>(sums.residual_squares);
-      const uint16_t bits = static_cast<uint16_t>(std::bit_cast<uint32_t>(scale) >> 16);
+      rest_squares += static_cast<double>(sums.rest_residual_squares);
+      const uint16_t bits = bfloat_bits(scale), step = bfloat_bits(scale / 8);
       std::memcpy(scales + 2 * (block * kTileRows + r), &bits, sizeof bits);
+      std::memcpy(steps + 2 * block, &step, sizeof step);
     }
     float residual = norm_above(residual_squares, head_.cols);
     float norm = norm_above(squares, head_.cols);
     if (!(static_cast<double>(norm) <= kMostNorm)) {  // NaN included
-      std::memset(codes, 128, static_cast<size_t>(padded));
+      std::memset(codes, kScreenMiddle, static_cast<size_t>(padded));
       for (int64_t block = 0; block < blocks; ++block) {
         std::memset(scales + 2 * (block * kTileRows + r), 0, 2);
       }
@@ -176,12 +249,13 @@ void ScreenedHead::quantize_tile(int64_t tile, RowScratch& scratch) noexcept {
       norm = 0;
     }
     residual_.as<float>()[first + r] = residual;
+    rest_residual_.as<float>()[first + r] = norm_above(rest_squares, head_.cols);
     norm_.as<float>()[first + r] = norm;
   }
-  for (int64_t group = 0; group < padded / 4; ++group) {
-    for (int64_t r = 0; r < kTileRows; ++r) {
-      std::memcpy(groups + 64 * group + 4 * r, scratch.codes.data() + r * padded + 4 * group, 4);
-    }
+  uint8_t* half = scales + screen_scale_bytes(head_.cols);
+  constexpr int64_t kHalfCols = 4 * kScreenHalfGroups;
+  for (int64_t c = 0; c < padded; c += kHalfCols, half += kScreenHalfBytes) {
+    pack_half(half, scratch.codes.data() + c, padded);
   }
 }
 
@@ -225,7 +299,8 @@ void ScreenScratch::reserve(int64_t tokens, int64_t cols, int threads) {
   threads = std::max(threads, threads_);
   const size_t numbers = static_cast<size_t>(tokens * cols);
   Buffer high(numbers), low(numbers), pairs(2 * numbers);
-  Buffer sum(numbers / kScreenBlock * sizeof(int32_t));
+  Buffer sum(numbers / kScreenBlock * sizeof(int32_t)),
+      offsets(numbers / kScreenBlock * sizeof(float));
   Buffer scale(static_cast<size_t>(tokens) * sizeof(float));
   bounds_.resize(static_cast<size_t>(tokens));
   spreads_.resize(static_cast<size_t>(tokens * threads));
@@ -233,6 +308,7 @@ void ScreenScratch::reserve(int64_t tokens, int64_t cols, int threads) {
   low_ = std::move(low);
   pairs_ = std::move(pairs);
   sum_ = std::move(sum);
+  offsets_ = std::move(offsets);
   scale_ = std::move(scale);
   tokens_ = tokens;
   cols_ = cols;
@@ -241,18 +317,19 @@ void ScreenScratch::reserve(int64_t tokens, int64_t cols, int threads) {
 
 uint64_t ScreenScratch::bytes_of(int64_t tokens, int64_t cols, int threads) noexcept {
   const uint64_t numbers = static_cast<uint64_t>(tokens * padded_cols(cols));
-  return numbers * 4 + numbers / kScreenBlock * sizeof(int32_t) +
+  return numbers * 4 + numbers / kScreenBlock * (sizeof(int32_t) + sizeof(float)) +
          static_cast<uint64_t>(tokens) * (sizeof(float) + sizeof(Bound)) +
          static_cast<uint64_t>(tokens * threads) * sizeof(Spread);
 }
 
-void ScreenedHead::prepare_input(const float* h, int64_t token,
-                                 ScreenScratch& scratch) const noexcept {
+ScreenScratch::Errors ScreenedHead::prepare_input(const float* h, int64_t token,
+                                                  ScreenScratch& scratch) const noexcept {
   const int64_t cols = head_.cols, padded = padded_cols(cols);
   int8_t* high = scratch.high_.as<int8_t>() + token * padded;
   int8_t* low = scratch.low_.as<int8_t>() + token * padded;
   int16_t* pairs = scratch.pairs_.as<int16_t>() + token * padded;
   int32_t* sum = scratch.sum_.as<int32_t>() + token * (padded / kScreenBlock);
+  float* offsets = scratch.offsets_.as<float>() + token * (padded / kScreenBlock);
 
   // Magnitudes of floats are ordered like their bits; infinities and NaN come last.
   int32_t largest_bits = 0;
@@ -279,6 +356,7 @@ void ScreenedHead::prepare_input(const float* h, int64_t token,
       total += x[i];
     }
     sum[first / kScreenBlock] = total;
+    offsets[first / kScreenBlock] = static_cast<float>(-3 * total);
     for (int i = 0; i < kScreenBlock; ++i) {
       const int32_t upper = (x[i] + 128) >> 8;
       high[first + i] = static_cast<int8_t>(upper);
@@ -307,18 +385,21 @@ void ScreenedHead::prepare_input(const float* h, int64_t token,
   ScreenScratch::Bound& bound = scratch.bounds_[static_cast<size_t>(token)];
   if (!usable) {
     bound = {1.0f, 0.0f, kInfinity};
-    return;
+    return {};
   }
   constexpr double kDoubles = 1 + 0x1p-30;  // more than sums of 131072 doubles lose
   const double norm = std::sqrt(squares) * kDoubles, lost = std::sqrt(lost_squares) * kDoubles;
   const int64_t summed = (cols + 255) / 256;
   const int64_t depth = std::bit_width(static_cast<uint64_t>(summed > 0 ? summed - 1 : 0));
-  const double screen_error = gamma(padded / kScreenBlock + 2) * (norm + lost);
+  const double screen_error = gamma(blocks_of(cols) + 2) * (norm + lost);
+  const double rest_error = gamma(blocks_of(cols) + 6) * (norm + lost);
   const double logit_error = gamma(16 + 4 + depth) * norm;
+  const double underflow = static_cast<double>(cols + 4) * 0x1p-149;
   constexpr double kFloats = 1 + 0x1p-20;  // r A + n B + C in float: 3 roundings; and these lines
   bound.of_residual = rounded_up((norm + lost + screen_error) * kFloats + 0x1p-120);
   bound.of_norm = rounded_up((lost + screen_error + logit_error) * kFloats);
-  bound.constant = rounded_up(static_cast<double>(cols + 4) * 0x1p-149 * kFloats + 0x1p-140);
+  bound.constant = rounded_up(underflow * kFloats + 0x1p-140);
+  return {norm, lost, screen_error, rest_error, logit_error, underflow};
 }
 
 // Rows [first, last), whose scores are in high.
@@ -363,9 +444,7 @@ double ScreenedHead::screen(float* low, float* high, int64_t stride, const float
   const PlainFloatMode mode;
   for (int64_t t = 0; t < tokens; ++t) prepare_input(h + t * h_stride, t, scratch);
   const ScreenMatrix w = {tiles_.data(), head_.rows, head_.cols};
-  const ScreenInput x = {scratch.high_.as<int8_t>(),   scratch.low_.as<int8_t>(),
-                         scratch.pairs_.as<int16_t>(), scratch.sum_.as<int32_t>(),
-                         scratch.scale_.as<float>(),   padded_cols(head_.cols)};
+  const ScreenInput x = input_of(scratch, head_.cols);
   std::fill(scratch.spreads_.begin(), scratch.spreads_.end(), ScreenScratch::Spread{});
   pool.run_chunks((vocabulary + kChunkRows - 1) / kChunkRows, [&](int worker, int64_t chunk) {
     ScreenScratch::Spread* spreads = scratch.spreads_.data() + worker * tokens;
@@ -391,6 +470,52 @@ double ScreenedHead::screen(float* low, float* high, int64_t stride, const float
       widest = std::max(widest, static_cast<double>(all.widest) * all.rows / std::sqrt(variance));
   }
   return widest;
+}
+
+ScreenInput ScreenedHead::input_of(const ScreenScratch& scratch, int64_t cols) noexcept {
+  return {scratch.high_.as<int8_t>(), scratch.low_.as<int8_t>(),    scratch.pairs_.as<int16_t>(),
+          scratch.sum_.as<int32_t>(), scratch.offsets_.as<float>(), scratch.scale_.as<float>(),
+          padded_cols(cols)};
+}
+
+void ScreenedHead::narrow(float* low, float* high, std::span<const int32_t> rows, const float* h,
+                          ScreenScratch& scratch, ThreadPool& pool) const noexcept {
+  const PlainFloatMode mode;
+  const ScreenScratch::Errors errors = prepare_input(h, 0, scratch);
+  const ScreenScratch::Bound& bound = scratch.bounds_[0];
+  const ScreenInput x = input_of(scratch, head_.cols);
+  const auto narrow_row = [&](int32_t row, float rest) {
+    const double residual = static_cast<double>(residual_.as<float>()[row]);
+    const double left = static_cast<double>(rest_residual_.as<float>()[row]);
+    const double norm = static_cast<double>(norm_.as<float>()[row]);
+    const double least = static_cast<double>(low[row]), most = static_cast<double>(high[row]);
+    // Of rows whose ends are not the screen's any more the middle is not their score: those are
+    // told by their width, and no row is narrowed by less.
+    const double narrower = 1.5 * (residual * static_cast<double>(bound.of_residual) +
+                                   norm * static_cast<double>(bound.of_norm));
+    if (!(most - least > narrower)) return;
+    const double middle = least + (most - least) / 2 + static_cast<double>(rest);
+    const double half = (left * (errors.hidden + errors.lost + errors.rest) +
+                         norm * (errors.lost + errors.score + errors.rest + errors.logit) +
+                         residual * (errors.score + errors.rest) + 2 * errors.underflow +
+                         kUnit * (std::fabs(least) + std::fabs(most))) *
+                        (1 + 0x1p-20);
+    if (!(2 * half < narrower)) return;
+    low[row] = std::max(low[row], static_cast<float>(middle - half));
+    high[row] = std::min(high[row], static_cast<float>(middle + half));
+  };
+  pool.run([&](int worker) {
+    const Share share = share_of(static_cast<int64_t>(rows.size()), 1, worker, pool.size());
+    constexpr int64_t kRows = 64;
+    for (int64_t i = share.first; i < share.last; i += kRows) {
+      const std::span<const int32_t> some = rows.subspan(
+          static_cast<size_t>(i), static_cast<size_t>(std::min(kRows, share.last - i)));
+      float rests[kRows];
+      ops_.screen_rest(rests, {rest_.data(), head_.cols}, some.data(),
+                       static_cast<int64_t>(some.size()), x, 0);
+      for (size_t j = 0; j < some.size(); ++j) narrow_row(some[j], rests[j]);
+    }
+  });
 }
 
 // ---- The real head ------------------------------------------------------------------------------

@@ -17,6 +17,17 @@ struct LogitBias {
   float bias;  // finite, or -infinity: the token is never picked
 };
 
+// What is known of some logits: low[i] <= logit i <= high[i]; -infinity and +infinity: nothing, the
+// logit may be NaN. What it takes to know more is the caller's (forward/screened_head.h).
+struct LogitBounds {
+  float *low, *high;
+  // Makes intervals of these tokens (ascending) narrower, at a fraction of what settling costs.
+  void (*narrow)(void* user, std::span<const int32_t> tokens);
+  // Makes both ends of these tokens' intervals (ascending, at least one) their logits.
+  void (*settle)(void* user, std::span<const int32_t> tokens);
+  void* user;
+};
+
 // Zero everywhere is greedy.
 struct SamplerOptions {
   float temperature = 0;        // >= 0; 0: greedy, cut-offs change nothing then
@@ -61,14 +72,14 @@ class Sampler {
   // nothing.
   Status pick(const float* logits, int64_t n, int32_t* token);
 
-  // Which tokens can matter to pick() when all that is known of the logits is low[i] <= logit i <=
-  // high[i] (forward/screened_head.h); -infinity and +infinity: nothing is, the logit may be NaN.
-  // pick() on the logits of these tokens (ascending), all others being -infinity, gives the token,
-  // or the error, that it gives on all logits. Empty: all logits are needed, because of the options
-  // or because too many tokens can matter for computing one by one to pay (an eighth). Lives until
-  // the next call. Changes nothing that a later pick could see. Allocates when n is larger than in
-  // every call before, else not; may throw std::bad_alloc then, changing nothing.
-  std::span<const int32_t> candidates(const float* low, const float* high, int64_t n);
+  // Which tokens can matter to pick() when all that is known of the logits are bounds, of which a
+  // few are settled, those that set the mark for the others. pick() on the logits of these tokens
+  // (ascending), all others being -infinity, gives the token, or the error, that it gives on all
+  // logits. Empty: all logits are needed, because of the options or because too many tokens can
+  // matter for computing one by one to pay (an eighth). Lives until the next call. Changes nothing
+  // that a later pick could see. Allocates when n is larger than in every call before, else not;
+  // may throw std::bad_alloc then, changing nothing.
+  std::span<const int32_t> candidates(const LogitBounds& bounds, int64_t n);
   // Whether candidates() of n tokens always is empty: top_p without top_k weighs all tokens.
   bool needs_all_logits(int64_t n) const noexcept;
 
@@ -121,10 +132,18 @@ class Sampler {
   class Intervals;
   void prepare_intervals(int64_t n);
   void adjust_interval(Intervals& in, int32_t token) noexcept;
+  void scan_block(const Intervals& in, int64_t block) noexcept;
   void scan_intervals(Intervals& in) noexcept;
-  float kth_largest_low(const Intervals& in);
+  void adjust_again(Intervals& in, std::span<const int32_t> tokens) noexcept;
+  void narrow(Intervals& in, const Vec<int32_t>& tokens);
+  void settle(Intervals& in, std::span<const int32_t> tokens);
+  void settle_known(Intervals& in, const Vec<int32_t>& tokens);
+  bool settle_first(Intervals& in, size_t k);
+  float kth_largest_low(const Intervals& in, size_t k);
+  float kth_of_lows(size_t k) noexcept;
+  bool gather_first(Intervals& in, size_t k, Vec<int32_t>& tokens);
   bool gather(const Intervals& in, float least, Vec<int32_t>& tokens) const;
-  bool gather_winners(const Intervals& in, Vec<int32_t>& tokens) const;
+  bool gather_winners(Intervals& in, Vec<int32_t>& tokens);
   void remember(int32_t token);
 
   SamplerOptions options_;  // off switches normalized: top_p 1, repeat_penalty 1, bias in bias_
@@ -145,6 +164,7 @@ class Sampler {
   Vec<uint8_t> block_adjusted_;              // [n / kBlock]
   Vec<float> block_low_, block_high_;        // [n / kBlock] the largest of each block
   Vec<float> lows_;                          // of the blocks that can hold the k largest
+  Vec<int32_t> leaders_;                     // to be settled
   Vec<int32_t> greedy_, winners_, few_;      // candidates, kind by kind, and all
 };
 

@@ -1,6 +1,23 @@
 #include "session/pick.h"
 
 namespace bitnet {
+namespace {
+
+struct Entry {
+  ReadOut& read_out;
+  uint64_t number;
+
+  static void narrow(void* user, std::span<const int32_t> tokens) {
+    const Entry& entry = *static_cast<Entry*>(user);
+    entry.read_out.narrow(entry.number, tokens);
+  }
+  static void settle(void* user, std::span<const int32_t> tokens) {
+    const Entry& entry = *static_cast<Entry*>(user);
+    entry.read_out.settle(entry.number, tokens);
+  }
+};
+
+}  // namespace
 
 Status pick_token(ReadOut& read_out, uint64_t entry, int64_t vocabulary, Sampler& sampler,
                   int32_t* token) {
@@ -12,8 +29,9 @@ Status pick_token(ReadOut& read_out, uint64_t entry, int64_t vocabulary, Sampler
                          static_cast<unsigned long long>(entry),
                          static_cast<unsigned long long>(read_out.entries()));
   }
-  const std::span<const int32_t> candidates =
-      sampler.candidates(bounds->low, bounds->high, vocabulary);
+  Entry source = {read_out, entry};
+  const std::span<const int32_t> candidates = sampler.candidates(
+      {bounds->low, bounds->high, Entry::narrow, Entry::settle, &source}, vocabulary);
   // The other tokens cannot be picked and cannot change what is: -infinity says the same of them.
   return sampler.pick(
       candidates.empty() ? read_out.all_logits(entry) : read_out.some_logits(entry, candidates),

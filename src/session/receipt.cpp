@@ -76,6 +76,7 @@ Result<String> write_receipt(const LoadedModel& model, const Context& context) {
   const ReadOut::Counts& head = context.read_out().counts();
   add(json, "head_rows", head.rows);
   add(json, "screened_tokens", head.screened);
+  add(json, "narrowed_rows", head.narrowed);
   add(json, "screened_rows", head.exact);
   add(json, "full_tokens", head.full);
   add(json, "screened_bound", head.widest_bound);

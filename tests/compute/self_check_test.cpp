@@ -54,6 +54,13 @@ TEST(SelfCheck, RefusesATableWithOneWrongVerb) {
   };
   expect_refused(o, "screen_matmul");
   o = good();
+  o.screen_rest = [](float* y, const ScreenRest& w, const int32_t* rows, int64_t count,
+                     const ScreenInput& x, int64_t token) noexcept {
+    good().screen_rest(y, w, rows, count, x, token);
+    y[count - 1] = -y[count - 1];
+  };
+  expect_refused(o, "screen_rest");
+  o = good();
   o.dense_matmul = [](float* y, int64_t ys, const DenseMatrix& w, int64_t first, int64_t last,
                       const float* x, int64_t xs, int64_t tokens) noexcept {
     good().dense_matmul(y, ys, w, first, last, x, xs, tokens);

@@ -1,5 +1,5 @@
 // Candidates: whatever the logits inside their intervals are, pick() on the candidates' logits
-// alone is pick() on all of them.
+// alone is pick() on all of them, and few logits are settled to find out which.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -16,6 +16,36 @@ using test::Random;
 
 struct Case {
   std::vector<float> logits, low, high;
+  size_t narrowed = 0, settled = 0;
+
+  // Narrows as far as to a fifth; some ends stay where they are.
+  static void narrow(void* user, std::span<const int32_t> tokens) {
+    Case& c = *static_cast<Case*>(user);
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      const size_t token = static_cast<size_t>(tokens[i]);
+      EXPECT_TRUE(i == 0 || tokens[i - 1] < tokens[i]);
+      if (c.low[token] == -INFINITY || token % 5 == 0) continue;
+      c.low[token] += (c.logits[token] - c.low[token]) * 0.8f;
+      c.high[token] += (c.logits[token] - c.high[token]) * 0.8f;
+      // Rounding must not take the logit out.
+      if (c.low[token] > c.logits[token]) c.low[token] = c.logits[token];
+      if (c.high[token] < c.logits[token]) c.high[token] = c.logits[token];
+    }
+    c.narrowed += tokens.size();
+  }
+  // Settles by the logits. Only tokens about which something is known are worth it.
+  static void settle(void* user, std::span<const int32_t> tokens) {
+    Case& c = *static_cast<Case*>(user);
+    EXPECT_FALSE(tokens.empty());
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      const size_t token = static_cast<size_t>(tokens[i]);
+      EXPECT_TRUE(i == 0 || tokens[i - 1] < tokens[i]);
+      EXPECT_GT(c.low[token], -INFINITY);
+      c.low[token] = c.high[token] = c.logits[token];
+    }
+    c.settled += tokens.size();
+  }
+  LogitBounds bounds() { return {low.data(), high.data(), narrow, settle, this}; }
 };
 
 // Logits in intervals about `width` wide. shrink < 1: the intervals lie, on purpose.
@@ -87,7 +117,7 @@ int64_t differences(uint32_t seed, int trials, bool broken, float shrink, int64_
       int32_t expected = -1, found = -1;
       const int64_t count = static_cast<int64_t>(n);
       const Status all = full.value()->pick(c.logits.data(), count, &expected);
-      const auto tokens = screened.value()->candidates(c.low.data(), c.high.data(), count);
+      const auto tokens = screened.value()->candidates(c.bounds(), count);
       if (!tokens.empty()) {
         *by_candidates += 1;
         std::vector<float> few(n, -INFINITY);
@@ -126,23 +156,35 @@ TEST(Candidates, OfIntervalsThatLieAreNotEnough) {
 
 TEST(Candidates, AreFewWhereFewCanMatter) {
   Random random(54);
-  Case c = random_case(random, 128256, 1, 0.0f, false, 1);
-  for (size_t i = 0; i < c.low.size(); ++i) c.low[i] -= 0.3f, c.high[i] += 0.3f;
+  const Case exact = random_case(random, 128256, 1, 0.0f, false, 1);
+  size_t settled = 0;
   const auto count = [&](SamplerOptions o) {
     auto sampler = Sampler::open(o);
     EXPECT_TRUE(sampler.ok());
-    return sampler.value()->candidates(c.low.data(), c.high.data(), 128256).size();
+    Case c = exact;
+    for (size_t i = 0; i < c.low.size(); ++i) c.low[i] -= 0.6f, c.high[i] += 0.6f;
+    const size_t found = sampler.value()->candidates(c.bounds(), 128256).size();
+    settled = c.settled;
+    return found;
   };
   SamplerOptions o;
   EXPECT_LT(count(o), 200u);
   EXPECT_GE(count(o), 1u);
+  EXPECT_EQ(settled, 1u);
   o.temperature = 1;
   std::printf("temperature 1: %zu candidates\n", count(o));
   EXPECT_LT(count(o), 30u);
   EXPECT_GE(count(o), 1u);
+  EXPECT_LE(settled, 2u);
   o.top_k = 40;
   EXPECT_LT(count(o), 1500u);
   EXPECT_GE(count(o), 40u);
+  EXPECT_EQ(settled, 40u);
+  // The intervals reach far beyond what min_p leaves, and the largest logit's bound with them.
+  o.top_k = 0;
+  o.min_p = 0.5f;
+  EXPECT_LT(count(o), 300u);
+  EXPECT_GE(count(o), 1u);
 }
 
 TEST(Candidates, NeedAllLogitsWhereTheNormalizerIsNeeded) {
@@ -154,7 +196,9 @@ TEST(Candidates, NeedAllLogitsWhereTheNormalizerIsNeeded) {
     EXPECT_TRUE(sampler.ok());
     std::vector<float> low(100, 1.0f), high(100, 1.0f);
     low[3] = high[3] = 2.0f;
-    const bool all = sampler.value()->candidates(low.data(), high.data(), 100).empty();
+    const auto nothing = [](void*, std::span<const int32_t>) {};
+    const LogitBounds bounds = {low.data(), high.data(), nothing, nothing, nullptr};
+    const bool all = sampler.value()->candidates(bounds, 100).empty();
     EXPECT_EQ(all, sampler.value()->needs_all_logits(100));
     return sampler.value()->needs_all_logits(100);
   };

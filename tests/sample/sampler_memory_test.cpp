@@ -57,11 +57,16 @@ TEST(SamplerMemory, IsAskedForByTheFirstCandidatesOnly) {
     auto sampler = Sampler::open(options);
     ASSERT_TRUE(sampler.ok());
     std::vector<float> low(logits), high(logits);
-    for (float& h : high) h += 0.5f;
+    const auto nothing = [](void*, std::span<const int32_t>) {};
+    const auto settle = [](void* user, std::span<const int32_t> some) {
+      auto& ends = *static_cast<std::vector<float>*>(user);
+      for (int32_t token : some) ends[static_cast<size_t>(token)] -= 0.5f;
+    };
     std::span<const int32_t> tokens;
     const auto candidates = [&] {
+      std::transform(logits.begin(), logits.end(), high.begin(), [](float x) { return x + 0.5f; });
       const size_t before = test::allocated_bytes;
-      tokens = sampler.value()->candidates(low.data(), high.data(), 5000);
+      tokens = sampler.value()->candidates({low.data(), high.data(), nothing, settle, &high}, 5000);
       return test::allocated_bytes - before;
     };
     EXPECT_GT(test::fail_each_allocation([&] { candidates(); }), 0);

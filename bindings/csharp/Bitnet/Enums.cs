@@ -108,7 +108,7 @@ namespace Bitnet
         Auto = bitnet_head.BITNET_HEAD_AUTO,
         /// <summary>Every row is computed.</summary>
         Full = bitnet_head.BITNET_HEAD_FULL,
-        /// <summary>An 8-bit copy with proven error bounds is read first, then only rows that can matter.</summary>
+        /// <summary>A copy in 7 bits a weight, with proven error bounds, is read first, then only rows that can matter.</summary>
         Screened = bitnet_head.BITNET_HEAD_SCREENED,
     }
 

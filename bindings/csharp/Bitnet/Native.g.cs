@@ -95,7 +95,7 @@ namespace Bitnet
         BITNET_HEAD_AUTO = 0,
         /// <summary>every row is computed</summary>
         BITNET_HEAD_FULL = 1,
-        /// <summary>an 8-bit copy of the head with proven error bounds is read first, and only rows that can matter are computed: half the reading of an F16 head, for a quarter to a half of its size in memory</summary>
+        /// <summary>a copy of the head in 7 bits a weight, with proven error bounds: 5 of them are read first, the other 2 and then the head itself only of rows that can matter. A third of the reading of an F16 head, for half of its size in memory</summary>
         BITNET_HEAD_SCREENED = 2,
         BITNET_HEAD_INT32 = 2147483647,
     }
@@ -381,7 +381,7 @@ namespace Bitnet
         public ulong screened_rows;
         /// <summary>of screened_tokens, those whose sampling had to compute every row after all</summary>
         public ulong full_tokens;
-        /// <summary>the largest error bound met, in standard deviations of the logits it bounds</summary>
+        /// <summary>the largest error bound of the first reading, in standard deviations of the logits</summary>
         public double screened_bound;
     }
 
@@ -583,8 +583,8 @@ namespace Bitnet
         ///            BITNET_E_DEVICE       the device asked for cannot be used
         ///            BITNET_E_CANCELLED    the progress callback said so
         ///   memory   the file is mapped; the ternary weights are packed anew (about a quarter byte each) and the
-        ///            original is then not touched again (options.weights), and a large head gets an 8-bit copy (options.head).
-        ///            bitnet_model_estimate tells the sum beforehand.
+        ///            original is then not touched again (options.weights), and a large head gets a copy in 7 bits a weight
+        ///            (options.head). bitnet_model_estimate tells the sum beforehand.
         ///   threads  any; long (a second per gigabyte), so give a progress callback or call it off your main thread. Progress
         ///            is of the weights' preparation; copying the file (BITNET_MODEL_READ, a source) comes before it.
         ///   since    0.1

@@ -10,6 +10,7 @@
 //   ? +0 : a shifted_bits(a, bias)                      (bits of a + bias) << 23, as float
 //   swap_pairs negate_even load_twice(p)       for interleaved pairs; load_twice: p0 p0 p1 p1 ...
 //   p7 p7 fold(a) fold4(sums, a, b, c, d)            lanes folded 8-4-2-1
+//   largest(a)                                 of 16 numbers, none NaN; of two zeros either
 //
 // Internal linkage throughout, and nothing from the C++ library: this is compiled for newer
 // processors.
@@ -73,14 +74,6 @@ inline float exp(float x) noexcept {
   float y[16];
   store(y, exp(all(x)));
   return y[0];
-}
-
-inline float largest(Lanes a) noexcept {
-  float x[16];
-  store(x, a);
-  float m = x[0];
-  for (int l = 1; l < 16; ++l) m = x[l] > m ? x[l] : m;
-  return m;
 }
 
 // Stored rows: 16 numbers from element i on, as floats.
@@ -401,19 +394,32 @@ void to_half(uint16_t* y, const float* x, int64_t n) noexcept {
   std::memcpy(y + i, last, static_cast<size_t>(n - i) * 2);
 }
 
-// Attention of N queries at once, N a power of two up to 16. Scores and weights lie key by key,
-// p[j*N + query].
+// Numbers of a head: D, where the compiler shall know it (addresses of several queries are then one
+// register and constants), or 0 for any.
+template <int D>
+struct HeadDim {
+  explicit HeadDim(int64_t) noexcept {}
+  constexpr operator int64_t() const noexcept { return D; }
+};
+template <>
+struct HeadDim<0> {
+  int64_t n;
+  explicit HeadDim(int64_t of) noexcept : n(of) {}
+  operator int64_t() const noexcept { return n; }
+};
+
+// Attention of N queries at once: their scores, then weights.
 template <int N>
 struct PageWeights {
-  static_assert(16 % N == 0);
-  alignas(64) float p[kPagePositions * N];
+  alignas(64) float p[N][kPagePositions];
 };
 
 // A register holds one number of 16 keys (key_place), so the 16 lanes of the contract's dot are 16
 // registers a query, and folding them is plain addition. `keys`: the 16 keys' block.
+template <int D>
 struct SixteenKeys {
   const uint16_t* keys;
-  int64_t head_dim;
+  HeadDim<D> head_dim;
   const uint16_t* meanwhile;  // as many numbers that are wanted afterwards
 };
 
@@ -426,9 +432,9 @@ inline void bring_line(const uint16_t* stream, int64_t line) noexcept {
 
 // Of the lanes l = first + k * 16/S, k < S, folded into one, for elements [begin, end) of N
 // queries. The lanes of a fold's node lie 16/S apart, so S of them fold among themselves.
-template <int N, int S>
-inline void fold_some_lanes(Lanes* folded, const SixteenKeys& block, const float* q, int64_t begin,
-                            int64_t end, int first) noexcept {
+template <int N, int S, int D>
+inline void fold_some_lanes(Lanes* folded, const SixteenKeys<D>& block, const float* q,
+                            int64_t begin, int64_t end, int first) noexcept {
   Lanes lanes[S * N];
   for (Lanes& lane : lanes) lane = zero();
   // Of the block's lines, one for every two elements, each of the 16/S turns asks for its share.
@@ -457,17 +463,18 @@ inline void fold_some_lanes(Lanes* folded, const SixteenKeys& block, const float
   for (int n = 0; n < N; ++n) folded[n] = lanes[n];
 }
 
-// How many lanes of N queries fit the registers.
-template <int N>
-constexpr int kLanesAtOnce = kAttendSums < N        ? 1
-                             : kAttendSums / N < 16 ? kAttendSums / N
-                                                    : 16;
+// Sums of N queries that fit the registers: a power of two of them each, at most so many.
+constexpr int sums_of(int queries, int most) noexcept {
+  int sums = 1;
+  while (2 * sums <= most && 2 * sums * queries <= kAttendSums) sums *= 2;
+  return sums;
+}
 
 // The block result (at most 256 elements) of N queries with 16 keys.
-template <int N>
-inline void dot_of_keys(Lanes* dots, const SixteenKeys& block, const float* q, int64_t begin,
+template <int N, int D>
+inline void dot_of_keys(Lanes* dots, const SixteenKeys<D>& block, const float* q, int64_t begin,
                         int64_t end) noexcept {
-  constexpr int kAtOnce = kLanesAtOnce<N>, kParts = 16 / kAtOnce;
+  constexpr int kAtOnce = sums_of(N, 16), kParts = 16 / kAtOnce;
   Lanes parts[kParts * N];
   for (int part = 0; part < kParts; ++part) {
     fold_some_lanes<N, kAtOnce>(parts + part * N, block, q, begin, end, part);
@@ -478,12 +485,12 @@ inline void dot_of_keys(Lanes* dots, const SixteenKeys& block, const float* q, i
   for (int n = 0; n < N; ++n) dots[n] = parts[n];
 }
 
-template <int N>
+template <int N, int D>
 inline void score_page(PageWeights<N>& weights, const float* q, const uint16_t* k,
-                       const uint16_t* v, int64_t head_dim, int64_t positions) noexcept {
+                       const uint16_t* v, HeadDim<D> head_dim, int64_t positions) noexcept {
   for (int64_t j = 0; j < positions; j += 16) {
     const int64_t at = key_place(j, 0, head_dim);
-    const SixteenKeys block = {k + at, head_dim, v + at};
+    const SixteenKeys<D> block = {k + at, head_dim, v + at};
     Lanes dots[N];
     if (head_dim <= kBlock) {
       dot_of_keys<N>(dots, block, q, 0, head_dim);
@@ -495,11 +502,7 @@ inline void score_page(PageWeights<N>& weights, const float* q, const uint16_t* 
       }
       for (int n = 0; n < N; ++n) dots[n] = trees[n].total();
     }
-    float scores[N][16];
-    for (int n = 0; n < N; ++n) store(scores[n], dots[n]);
-    for (int key = 0; key < 16; ++key) {
-      for (int n = 0; n < N; ++n) weights.p[(j + key) * N + n] = scores[n][key];
-    }
+    for (int n = 0; n < N; ++n) store(weights.p[n] + j, dots[n]);
   }
 }
 
@@ -508,42 +511,30 @@ inline void score_page(PageWeights<N>& weights, const float* q, const uint16_t* 
 template <int N>
 inline void weigh_page(PageWeights<N>& weights, float* maximum, float* sum, int64_t positions,
                        float scale) noexcept {
-  float* p = weights.p;
   const int64_t padded = (positions + 15) / 16 * 16;
-  for (int64_t i = 0; i < padded * N; i += 16) store(p + i, multiply(load(p + i), all(scale)));
-  for (int64_t i = positions * N; i < padded * N; ++i) p[i] = -__builtin_inff();
-  Lanes maxima = all(-__builtin_inff());
-  for (int64_t i = 0; i < padded * N; i += 16) maxima = larger(load(p + i), maxima);
-  float largest_of_lane[16], subtrahend[16];
-  store(largest_of_lane, maxima);
+  Lanes sums[N];
   for (int query = 0; query < N; ++query) {
-    float m = largest_of_lane[query];
-    for (int l = query + N; l < 16; l += N) m = largest_of_lane[l] > m ? largest_of_lane[l] : m;
-    maximum[query] = m + 0.0f;
-  }
-  for (int l = 0; l < 16; ++l) subtrahend[l] = maximum[l % N];
+    float* p = weights.p[query];
+    for (int64_t j = 0; j < padded; j += 16) store(p + j, multiply(load(p + j), all(scale)));
+    for (int64_t j = positions; j < padded; ++j) p[j] = -__builtin_inff();
+    Lanes maxima = all(-__builtin_inff());
+    for (int64_t j = 0; j < padded; j += 16) maxima = larger(load(p + j), maxima);
+    maximum[query] = largest(maxima) + 0.0f;
 
-  // The 16 lanes of the contract's dot for every query: sums[lane * N + query].
-  alignas(64) float sums[16 * N];
-  for (int64_t i = 0; i < 16 * N; i += 16) {
-    Lanes lanes = zero();
-    for (int64_t j = i; j < padded * N; j += 16 * N) {
-      const Lanes e = exp(subtract(load(p + j), load(subtrahend)));
+    sums[query] = zero();
+    for (int64_t j = 0; j < padded; j += 16) {
+      const Lanes e = exp(subtract(load(p + j), all(maximum[query])));
       store(p + j, e);
-      lanes = add(lanes, e);
+      sums[query] = add(sums[query], e);
     }
-    store(sums + i, lanes);
   }
-  for (int half = 8; half > 0; half /= 2) {
-    for (int i = 0; i < half * N; ++i) sums[i] = sums[i] + sums[half * N + i];
-  }
-  for (int query = 0; query < N; ++query) sum[query] = sums[query];
+  fold_all<N>(sum, sums);
 }
 
 // Columns [first, first + 16*C) of the weighted values.
-template <int N, int C>
+template <int N, int C, int D>
 inline void value_columns(float* value, const PageWeights<N>& weights, const uint16_t* v,
-                          const uint16_t* next, int64_t head_dim, int64_t positions,
+                          const uint16_t* next, HeadDim<D> head_dim, int64_t positions,
                           int64_t first) noexcept {
   Lanes sums[N][C];
   for (auto& row : sums) {
@@ -559,7 +550,7 @@ inline void value_columns(float* value, const PageWeights<N>& weights, const uin
       }
     }
     for (int query = 0; query < N; ++query) {
-      const Lanes weight = all(weights.p[j * N + query]);
+      const Lanes weight = all(weights.p[query][j]);
       for (int c = 0; c < C; ++c) sums[query][c] = fused(weight, values[c], sums[query][c]);
     }
   }
@@ -577,17 +568,16 @@ inline void last_value_columns(float* value, const PageWeights<N>& weights, cons
     Lanes sum = zero();
     for (int64_t j = 0; j < positions; ++j) {
       const Lanes values = load_half_part(v + j * head_dim + first, n);
-      sum = fused(all(weights.p[j * N + query]), values, sum);
+      sum = fused(all(weights.p[query][j]), values, sum);
     }
     store_part(value + query * head_dim + first, sum, n);
   }
 }
 
-template <int N>
+template <int N, int D>
 inline void value_page(float* value, const PageWeights<N>& weights, const uint16_t* v,
-                       const uint16_t* next, int64_t head_dim, int64_t positions) noexcept {
-  constexpr int kFit = kAttendSums / N;
-  constexpr int kColumns = kFit < 1 ? 1 : kFit > 8 ? 8 : kFit;  // 8 are a head of 128
+                       const uint16_t* next, HeadDim<D> head_dim, int64_t positions) noexcept {
+  constexpr int kColumns = sums_of(N, 8);  // 8 are a head of 128
   int64_t i = 0;
   for (; i + 16 * kColumns <= head_dim; i += 16 * kColumns) {
     value_columns<N, kColumns>(value, weights, v, next, head_dim, positions, i);
@@ -605,34 +595,40 @@ struct PageOfHead {
 };
 
 // As many groups of N queries as there are; how many queries that was.
-template <int N>
+template <int N, int D>
 inline int64_t attend_groups(float* maximum, float* sum, float* value, const float* q,
                              const PageOfHead& page, int64_t queries) noexcept {
+  const HeadDim<D> head_dim(page.head_dim);
   int64_t i = 0;
   for (; i + N <= queries; i += N) {
     PageWeights<N> weights;
-    score_page(weights, q + i * page.head_dim, page.k, page.v, page.head_dim, page.positions);
+    score_page<N>(weights, q + i * head_dim, page.k, page.v, head_dim, page.positions);
     weigh_page(weights, maximum + i, sum + i, page.positions, page.scale);
-    value_page(value + i * page.head_dim, weights, page.v, page.next, page.head_dim,
-               page.positions);
+    value_page(value + i * head_dim, weights, page.v, page.next, head_dim, page.positions);
   }
   return i;
+}
+
+template <int D>
+inline void attend_queries(float* maximum, float* sum, float* value, const float* q,
+                           const PageOfHead& page, int64_t queries) noexcept {
+  int64_t i = 0;
+  const auto groups = [&](auto attend_some) {
+    i += attend_some(maximum + i, sum + i, value + i * page.head_dim, q + i * page.head_dim, page,
+                     queries - i);
+  };
+  if constexpr (kAttendQueries >= 8) groups(attend_groups<8, D>);
+  groups(attend_groups<4, D>);
+  groups(attend_groups<2, D>);
+  groups(attend_groups<1, D>);
 }
 
 void attend_page(float* maximum, float* sum, float* value, const float* q, const uint16_t* k,
                  const uint16_t* v, int64_t queries, int64_t head_dim, int64_t positions,
                  float scale, const uint16_t* next) noexcept {
   const PageOfHead page = {k, v, next ? next : v, head_dim, positions, scale};
-  int64_t i = 0;
-  const auto groups = [&](auto attend_some) {
-    i += attend_some(maximum + i, sum + i, value + i * head_dim, q + i * head_dim, page,
-                     queries - i);
-  };
-  if constexpr (kAttendQueries >= 16) groups(attend_groups<16>);
-  if constexpr (kAttendQueries >= 8) groups(attend_groups<8>);
-  groups(attend_groups<4>);
-  groups(attend_groups<2>);
-  groups(attend_groups<1>);
+  (head_dim == 128 ? attend_queries<128> : attend_queries<0>)(maximum, sum, value, q, page,
+                                                              queries);
 }
 
 // f(i, n) handles elements [i, i + n), n = 16 but for the last.
@@ -707,6 +703,8 @@ void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t 
                     uint8_t* scratch) noexcept;
 void screen_matmul(float* y, int64_t y_stride, const ScreenMatrix& w, int64_t first_row,
                    int64_t last_row, const ScreenInput& x, int64_t tokens) noexcept;
+void screen_rest(float* y, const ScreenRest& w, const int32_t* rows, int64_t count,
+                 const ScreenInput& x, int64_t token) noexcept;
 uint64_t read_stream(const uint8_t* data, int64_t bytes) noexcept;
 uint64_t int8_multiply_adds(uint64_t count) noexcept;
 
@@ -718,6 +716,7 @@ constexpr Ops table(const char* name) noexcept {
       .ternary_matmul = ternary_matmul,
       .dense_matmul = dense_matmul,
       .screen_matmul = screen_matmul,
+      .screen_rest = screen_rest,
       .dense_row = dense_row,
       .rope = rope,
       .to_half = to_half,

@@ -1,11 +1,15 @@
-// screen_matmul (compute/ops.h), written once in terms of 16 lanes and of what a processor's file
-// offers besides (x86/screen_*.h):
+// screen_matmul and screen_rest (compute/ops.h), written once in terms of 16 lanes and of what a
+// processor's file offers besides (x86/screen_*.h):
 //   IntLanes            16 int32, one per row of a tile
 //   to_lanes(sums)      converted, ties to even
-//   block_sums<N>(sums, codes, x, token, block)
-//                       sums[n] = sum_c (code - 128) * x[token + n][c] over the block whose 16
-//                       groups start at codes, exact
+//   block_sums<N, Codes>(sums, codes, x, token, block)
+//                       sums[n] = sum_c (code - 16) * x[token + n][c] over the block whose two
+//                       halves start at codes, exact
+//   ScreenWords         a vector of 16-bit words
 //   kScreenTokens       the most tokens block_sums can serve from its registers
+//   rest_sums(codes, high, low)
+//                       lane l: the sum of code * x over columns 4l..4l+3 of a block, from 16 bytes
+//                       of a rest's codes and the bytes of x
 //
 // Internal linkage, and nothing from the C++ library: this is compiled for newer processors.
 #pragma once
@@ -14,6 +18,22 @@
 
 namespace bitnet {
 namespace {
+
+inline void store_scores(float* y, Lanes acc, int64_t rows, float scale) noexcept {
+  const Lanes scores = multiply(all(scale), acc);
+  if (rows >= kTileRows) {
+    store(y, scores);
+  } else {
+    store_part(y, scores, rows);
+  }
+}
+
+// A block's lines, and at every second block those of two blocks' scales.
+inline void prefetch_block(const uint8_t* tile, const uint8_t* codes, int64_t block) noexcept {
+  if (block % 2 == 0) prefetch_line(tile + 32 * block);
+#pragma GCC unroll 10
+  for (int64_t b = 0; b < 2 * kScreenHalfBytes; b += 64) prefetch_line(codes + b);
+}
 
 // One tile with N tokens, one forward stream; rows of them are stored.
 template <int N>
@@ -24,21 +44,14 @@ inline void screen_tile(float* y, int64_t y_stride, int64_t rows, const uint8_t*
   Lanes acc[N];
   for (Lanes& a : acc) a = zero();
   for (int64_t block = 0; block < blocks; ++block) {
-    // Two blocks' scales are one line; the codes' lines block_sums asks for.
-    if (block % 2 == 0) prefetch_line(tile + 32 * block);
+    prefetch_block(tile, codes, block);
     IntLanes sums[N];
-    block_sums<N>(sums, codes + kTileRows * kScreenBlock * block, x, token, block);
+    block_sums<N, PackedCodes>(sums, codes, x, token, block);
     const Lanes scale = load_bfloat(tile + 32 * block);
     for (int n = 0; n < N; ++n) acc[n] = fused(to_lanes(sums[n]), scale, acc[n]);
+    codes += 2 * kScreenHalfBytes;
   }
-  for (int n = 0; n < N; ++n) {
-    const Lanes scores = multiply(all(x.scale[token + n]), acc[n]);
-    if (rows >= kTileRows) {
-      store(y + n * y_stride, scores);
-    } else {
-      store_part(y + n * y_stride, scores, rows);
-    }
-  }
+  for (int n = 0; n < N; ++n) store_scores(y + n * y_stride, acc[n], rows, x.scale[token + n]);
 }
 
 // n <= N tokens.
@@ -52,17 +65,100 @@ inline void screen_tile_any(int64_t n, float* y, int64_t y_stride, int64_t rows,
   screen_tile<N>(y, y_stride, rows, tile, cols, x, token);
 }
 
-// Tokens beyond kScreenTokens find the tile in the second-level cache.
-void screen_matmul(float* y, int64_t y_stride, const ScreenMatrix& w, int64_t first_row,
-                   int64_t last_row, const ScreenInput& x, int64_t tokens) noexcept {
+// acc of N tokens goes on by one unpacked block. A function each, that their sums stay in
+// registers.
+template <int N>
+__attribute__((noinline)) void add_block(Lanes* acc, const uint8_t* codes, const uint8_t* scales,
+                                         const ScreenInput& x, int64_t token,
+                                         int64_t block) noexcept {
+  IntLanes sums[N];
+  block_sums<N, ByteCodes>(sums, codes, x, token, block);
+  const Lanes scale = load_bfloat(scales);
+  for (int i = 0; i < N; ++i) acc[i] = fused(to_lanes(sums[i]), scale, acc[i]);
+}
+
+// n <= N tokens.
+template <int N>
+inline void add_block_any(int64_t n, Lanes* acc, const uint8_t* codes, const uint8_t* scales,
+                          const ScreenInput& x, int64_t token, int64_t block) noexcept {
+  if constexpr (N > 1) {
+    if (n < N) return add_block_any<N - 1>(n, acc, codes, scales, x, token, block);
+  }
+  add_block<N>(acc, codes, scales, x, token, block);
+}
+
+// One tile with more tokens than registers serve, for whom every block is unpacked once.
+constexpr int64_t kManyScreenTokens = 64;
+inline void screen_tile_many(float* y, int64_t y_stride, int64_t rows, const uint8_t* tile,
+                             int64_t cols, const ScreenInput& x, int64_t token,
+                             int64_t tokens) noexcept {
+  const uint8_t* codes = tile + screen_scale_bytes(cols);
+  const int64_t blocks = padded_cols(cols) / kScreenBlock;
   const int64_t parts = (tokens + kScreenTokens - 1) / kScreenTokens;  // of nearly equal size
-  for (int64_t r = first_row; r < last_row; r += kTileRows) {
-    const uint8_t* tile = w.tiles + r / kTileRows * screen_tile_bytes(w.cols);
-    const int64_t rows = at_most(last_row - r, kTileRows);
+  Lanes acc[kManyScreenTokens];
+  for (int64_t n = 0; n < tokens; ++n) acc[n] = zero();
+  for (int64_t block = 0; block < blocks; ++block) {
+    prefetch_block(tile, codes, block);
+    alignas(64) uint8_t bytes[kTileRows * kScreenBlock];
+    unpack_block<ScreenWords>(bytes, codes);
     for (int64_t part = 0; part < parts; ++part) {
       const int64_t t = tokens * part / parts, n = tokens * (part + 1) / parts - t;
-      screen_tile_any<kScreenTokens>(n, y + t * y_stride + r, y_stride, rows, tile, w.cols, x, t);
+      add_block_any<kScreenTokens>(n, acc + t, bytes, tile + 32 * block, x, token + t, block);
     }
+    codes += 2 * kScreenHalfBytes;
+  }
+  for (int64_t n = 0; n < tokens; ++n) {
+    store_scores(y + n * y_stride, acc[n], rows, x.scale[token + n]);
+  }
+}
+
+void screen_matmul(float* y, int64_t y_stride, const ScreenMatrix& w, int64_t first_row,
+                   int64_t last_row, const ScreenInput& x, int64_t tokens) noexcept {
+  for (int64_t r = first_row; r < last_row && tokens > 0; r += kTileRows) {
+    const uint8_t* tile = w.tiles + r / kTileRows * screen_tile_bytes(w.cols);
+    const int64_t rows = at_most(last_row - r, kTileRows);
+    if (tokens <= kScreenTokens) {
+      screen_tile_any<kScreenTokens>(tokens, y + r, y_stride, rows, tile, w.cols, x, 0);
+      continue;
+    }
+    for (int64_t t = 0; t < tokens; t += kManyScreenTokens) {
+      screen_tile_many(y + t * y_stride + r, y_stride, rows, tile, w.cols, x, t,
+                       at_most(tokens - t, kManyScreenTokens));
+    }
+  }
+}
+
+void screen_rest(float* y, const ScreenRest& w, const int32_t* rows, int64_t count,
+                 const ScreenInput& x, int64_t token) noexcept {
+  const int64_t row_bytes = screen_rest_row_bytes(w.cols);
+  const int64_t blocks = padded_cols(w.cols) / kScreenBlock;
+  const int8_t* high = x.high + token * x.stride;
+  const int8_t* low = x.low + token * x.stride;
+  const float* offsets = x.offsets + token * (x.stride / kScreenBlock);
+  constexpr int64_t kAhead = 6;  // rows
+  for (int64_t i = 0; i < count; ++i) {
+    if (i + kAhead < count) {
+      const uint8_t* next = w.rows + rows[i + kAhead] * row_bytes;
+      for (int64_t b = 0; b < row_bytes; b += 64) __builtin_prefetch(next + b, 0, 3);
+    }
+    const uint8_t* row = w.rows + rows[i] * row_bytes;
+    const uint8_t* steps = row + kScreenBlock / 4 * blocks;
+    Lanes acc = zero(), rest = zero();
+    for (int64_t first = 0; first < blocks; first += 16) {
+      const int64_t n = at_most(blocks - first, 16);
+      const Lanes step =
+          n == 16 ? load_bfloat(steps + 2 * first) : load_bfloat_part(steps + 2 * first, n);
+      const Lanes offset = n == 16 ? load(offsets + first) : load_part(offsets + first, n);
+      rest = fused(step, offset, rest);
+      float each_step[16];
+      store(each_step, step);
+      for (int64_t block = 0; block < n; ++block) {
+        const int64_t c = kScreenBlock * (first + block);
+        const Lanes sums = to_lanes(rest_sums(row + c / 4, high + c, low + c));
+        acc = fused(sums, all(each_step[block]), acc);
+      }
+    }
+    y[i] = x.scale[token] * (2 * fold(acc) + fold(rest));
   }
 }
 

@@ -121,6 +121,13 @@ void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t 
   }
 }
 
+int32_t screen_code(const uint8_t* codes, int64_t row, int64_t col) noexcept {
+  const int64_t group = col / 4 % kScreenHalfGroups, byte = 4 * row + col % 4;
+  const uint8_t* upper = codes + col / (4 * kScreenHalfGroups) * kScreenHalfBytes;
+  const uint8_t* lower = upper + 64 * (1 + group / 2);
+  return (upper[byte] >> group & 1) << 4 | (lower[byte] >> group % 2 * 4 & 15);
+}
+
 void screen_matmul(float* y, int64_t y_stride, const ScreenMatrix& w, int64_t first_row,
                    int64_t last_row, const ScreenInput& x, int64_t tokens) noexcept {
   const int64_t blocks = padded_cols(w.cols) / kScreenBlock;
@@ -132,8 +139,8 @@ void screen_matmul(float* y, int64_t y_stride, const ScreenMatrix& w, int64_t fi
       for (int64_t block = 0; block < blocks; ++block) {
         int32_t isum = 0;
         for (int64_t c = kScreenBlock * block; c < kScreenBlock * (block + 1); ++c) {
-          const int32_t code = codes[c / 4 * 64 + r % kTileRows * 4 + c % 4];
-          isum += (code - 128) * (256 * x.high[t * x.stride + c] + x.low[t * x.stride + c]);
+          isum += (screen_code(codes, r % kTileRows, c) - kScreenMiddle) *
+                  (256 * x.high[t * x.stride + c] + x.low[t * x.stride + c]);
         }
         float scale;
         decode_bf16(&scale, tile + 2 * (block * kTileRows + r % kTileRows), 1);
@@ -141,6 +148,37 @@ void screen_matmul(float* y, int64_t y_stride, const ScreenMatrix& w, int64_t fi
       }
       y[t * y_stride + r] = x.scale[t] * acc;
     }
+  }
+}
+
+void screen_rest(float* y, const ScreenRest& w, const int32_t* rows, int64_t count,
+                 const ScreenInput& x, int64_t token) noexcept {
+  const int64_t blocks = padded_cols(w.cols) / kScreenBlock;
+  for (int64_t i = 0; i < count; ++i) {
+    const uint8_t* row = w.rows + rows[i] * screen_rest_row_bytes(w.cols);
+    float acc[16] = {}, rest[16] = {};
+    for (int64_t block = 0; block < blocks; ++block) {
+      float step;
+      decode_bf16(&step, row + 16 * blocks + 2 * block, 1);
+      for (int64_t l = 0; l < 16; ++l) {
+        int32_t isum = 0;
+        for (int64_t j = 0; j < 4; ++j) {
+          const int64_t c = 4 * l + j, at = token * x.stride + kScreenBlock * block + c;
+          const int32_t code = row[16 * block + c % 16] >> c / 16 * 2 & 3;
+          isum += code * (256 * x.high[at] + x.low[at]);
+        }
+        acc[l] = fused(static_cast<float>(isum), step, acc[l]);
+      }
+      const float offset = x.offsets[token * (x.stride / kScreenBlock) + block];
+      rest[block % 16] = fused(step, offset, rest[block % 16]);
+    }
+    for (int64_t apart = 8; apart > 0; apart /= 2) {
+      for (int64_t l = 0; l < apart; ++l) {
+        acc[l] += acc[l + apart];
+        rest[l] += rest[l + apart];
+      }
+    }
+    y[i] = x.scale[token] * (2 * acc[0] + rest[0]);
   }
 }
 
@@ -304,6 +342,7 @@ constexpr Ops kReference = {
     .ternary_matmul = ternary_matmul,
     .dense_matmul = dense_matmul,
     .screen_matmul = screen_matmul,
+    .screen_rest = screen_rest,
     .dense_row = dense_row,
     .rope = rope,
     .to_half = to_half,

@@ -112,6 +112,9 @@ inline Lanes larger(Lanes a, Lanes b) noexcept {
 inline Lanes smaller(Lanes a, Lanes b) noexcept {
   return each([&](int i) { return vbslq_f32(vcltq_f32(a.v[i], b.v[i]), a.v[i], b.v[i]); });
 }
+inline float largest(Lanes a) noexcept {
+  return vmaxvq_f32(vmaxq_f32(vmaxq_f32(a.v[0], a.v[1]), vmaxq_f32(a.v[2], a.v[3])));
+}
 inline Lanes zero_where_less(Lanes x, Lanes limit, Lanes a) noexcept {
   return each([&](int i) {
     const uint32x4_t less = vcltq_f32(x.v[i], limit.v[i]);

@@ -86,6 +86,9 @@ inline Lanes larger(Lanes a, Lanes b) noexcept {
 inline Lanes smaller(Lanes a, Lanes b) noexcept {
   return {_mm512_min_ps(a.v, b.v)};
 }
+inline float largest(Lanes a) noexcept {
+  return _mm512_reduce_max_ps(a.v);
+}
 inline Lanes zero_where_less(Lanes x, Lanes limit, Lanes a) noexcept {
   return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x.v, limit.v, _CMP_NLT_UQ), a.v)};
 }

@@ -162,6 +162,11 @@ inline Lanes larger(Lanes a, Lanes b) noexcept {
 inline Lanes smaller(Lanes a, Lanes b) noexcept {
   return each([&](int i) { return _mm_min_ps(a.v[i], b.v[i]); });
 }
+inline float largest(Lanes a) noexcept {
+  const __m128 four = _mm_max_ps(_mm_max_ps(a.v[0], a.v[2]), _mm_max_ps(a.v[1], a.v[3]));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 0x01)));
+}
 inline Lanes zero_where_less(Lanes x, Lanes limit, Lanes a) noexcept {
   return each([&](int i) { return _mm_andnot_ps(_mm_cmplt_ps(x.v[i], limit.v[i]), a.v[i]); });
 }

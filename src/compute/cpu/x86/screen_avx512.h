@@ -1,4 +1,4 @@
-// screen_matmul's integer sums with AVX-512 VNNI: a group of 64 bytes is a register of 16 rows x 4
+// screen_matmul's integer sums with AVX-512 VNNI: a group's codes are a register of 16 rows x 4
 // columns, multiplied with the four activations' high and low bytes, broadcast.
 #pragma once
 
@@ -6,12 +6,13 @@
 
 #include <cstring>
 
-#include "compute/ops.h"
+#include "compute/cpu/screen_codes.h"
 
 namespace bitnet {
 namespace {
 
 using IntLanes = __m512i;
+typedef uint16_t ScreenWords __attribute__((vector_size(64)));
 constexpr int kScreenTokens = 8;  // a high and a low sum each, and acc: 24 of the 32 registers
 
 inline Lanes to_lanes(IntLanes sums) noexcept {
@@ -24,7 +25,7 @@ inline __m512i broadcast_dword(const int8_t* bytes) noexcept {
   return _mm512_set1_epi32(dword);
 }
 
-template <int N>
+template <int N, class Codes>
 inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenInput& x,
                        int64_t token, int64_t block) noexcept {
   const int8_t* high = x.high + token * x.stride + kScreenBlock * block;
@@ -32,23 +33,41 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
   __m512i high_sums[N], low_sums[N];
 #pragma GCC unroll 8
   for (int n = 0; n < N; ++n) high_sums[n] = low_sums[n] = _mm512_setzero_si512();
-#pragma GCC unroll 16
-  for (int g = 0; g < 16; ++g) {
-    prefetch_line(codes + 64 * g);
-    const __m512i group = _mm512_load_si512(codes + 64 * g);
+#pragma GCC unroll 2
+  for (int half = 0; half < 2; ++half) {
+    each_group([&](auto group) __attribute__((always_inline)) {
+      constexpr int kG = decltype(group)::kIndex;
+      const __m512i rows =
+          reinterpret_cast<__m512i>(Codes::template group<ScreenWords, kG>(codes, 0));
 #pragma GCC unroll 8
-    for (int n = 0; n < N; ++n) {
-      const int64_t at = n * x.stride + 4 * g;
-      high_sums[n] = _mm512_dpbusd_epi32(high_sums[n], group, broadcast_dword(high + at));
-      low_sums[n] = _mm512_dpbusd_epi32(low_sums[n], group, broadcast_dword(low + at));
-    }
+      for (int n = 0; n < N; ++n) {
+        const int64_t at = n * x.stride + 4 * kG;
+        high_sums[n] = _mm512_dpbusd_epi32(high_sums[n], rows, broadcast_dword(high + at));
+        low_sums[n] = _mm512_dpbusd_epi32(low_sums[n], rows, broadcast_dword(low + at));
+      }
+    });
+    codes += Codes::kHalfBytes;
+    high += kScreenHalfCols;
+    low += kScreenHalfCols;
   }
 #pragma GCC unroll 8
   for (int n = 0; n < N; ++n) {
     const int32_t sum = x.sum[(token + n) * (x.stride / kScreenBlock) + block];
     const __m512i both = _mm512_add_epi32(_mm512_slli_epi32(high_sums[n], 8), low_sums[n]);
-    sums[n] = _mm512_sub_epi32(both, _mm512_set1_epi32(128 * sum));
+    sums[n] = _mm512_sub_epi32(both, _mm512_set1_epi32(kScreenMiddle * sum));
   }
+}
+
+inline IntLanes rest_sums(const uint8_t* codes, const int8_t* high, const int8_t* low) noexcept {
+  // Of a byte of four codes, its first in the first 16 bytes, and so on: the columns in order.
+  const __m512i shifts = _mm512_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2, 4, 4, 4, 4, 6, 6, 6, 6);
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes));
+  const __m512i columns = _mm512_and_si512(_mm512_srlv_epi32(_mm512_broadcast_i32x4(bytes), shifts),
+                                           _mm512_set1_epi8(3));
+  const __m512i zeros = _mm512_setzero_si512();
+  const __m512i high_sums = _mm512_dpbusd_epi32(zeros, columns, _mm512_loadu_si512(high));
+  const __m512i low_sums = _mm512_dpbusd_epi32(zeros, columns, _mm512_loadu_si512(low));
+  return _mm512_add_epi32(_mm512_slli_epi32(high_sums, 8), low_sums);
 }
 
 }  // namespace

@@ -42,6 +42,7 @@ struct Base3Tables {
   alignas(64) uint8_t fourth[64];       // the fourth digit, in plane 3
   alignas(64) uint8_t fifth[4][64];     // the fifth digit, in plane k
   alignas(64) uint8_t first_three[64];  // three digits, in planes 0 to 2
+  alignas(64) uint8_t digit[4][64];     // each of the first four by itself
 };
 constexpr Base3Tables make_base3_tables() noexcept {
   Base3Tables t{};
@@ -51,6 +52,8 @@ constexpr Base3Tables make_base3_tables() noexcept {
     t.fourth[i] = static_cast<uint8_t>(fourth << 6);
     for (int k = 0; k < 4; ++k) t.fifth[k][i] = static_cast<uint8_t>(fifth << 2 * k);
     t.first_three[i] = static_cast<uint8_t>(i % 3 | i / 3 % 3 << 2 | i / 9 % 3 << 4);
+    const int digits[4] = {i % 3, i / 3 % 3, i / 9 % 3, fourth};
+    for (int k = 0; k < 4; ++k) t.digit[k][i] = static_cast<uint8_t>(digits[k]);
   }
   return t;
 }
@@ -63,11 +66,14 @@ struct Base3Vector {
       : bytes(_mm512_load_si512(from)), upper(_mm512_srli_epi16(bytes, 2)) {}
 
   ALWAYS_INLINE __m512i looked_up(const uint8_t (&table)[64]) const noexcept {
-    return _mm512_permutexvar_epi8(upper, _mm512_load_si512(table));
+    return looked_up(table, upper);
   }
-  ALWAYS_INLINE __m512i first_three() const noexcept {
-    const __m512i rest = _mm512_sub_epi8(bytes, looked_up(kBase3Tables.below));
-    return _mm512_permutexvar_epi8(rest, _mm512_load_si512(kBase3Tables.first_three));
+  ALWAYS_INLINE static __m512i looked_up(const uint8_t (&table)[64], __m512i index) noexcept {
+    return _mm512_permutexvar_epi8(index, _mm512_load_si512(table));
+  }
+  // Below 28, as the index of a table.
+  ALWAYS_INLINE __m512i rest() const noexcept {
+    return _mm512_sub_epi8(bytes, looked_up(kBase3Tables.below));
   }
 };
 
@@ -78,7 +84,8 @@ inline void expand_set(uint8_t* groups, const uint8_t* vectors) noexcept {
   for (int k = 0; k < 4; ++k) {
     const Base3Vector v(vectors + kGroupBytes * k);
     _mm512_store_si512(groups + kGroupBytes * k,
-                       _mm512_or_si512(v.first_three(), v.looked_up(kBase3Tables.fourth)));
+                       _mm512_or_si512(v.looked_up(kBase3Tables.first_three, v.rest()),
+                                       v.looked_up(kBase3Tables.fourth)));
     fifth_group = _mm512_or_si512(fifth_group, v.looked_up(kBase3Tables.fifth[k]));
   }
   _mm512_store_si512(groups + kGroupBytes * 4, fifth_group);
@@ -183,26 +190,6 @@ ALWAYS_INLINE void store_tokens(float* y, int64_t y_stride, __mmask16 rows, cons
   }
 }
 
-// Sums of one tile with one token: two groups under way, or the sums would wait for each other.
-struct OneToken {
-  TileSums<1> even, odd;
-
-  void add_two_groups(__m512i first, __m512i second, const int8_t* q) noexcept {
-    even.add_group(first, q, 0);
-    odd.add_group(second, q + kGroupCols, 0);
-  }
-  void store(float* y, __mmask16 rows, float scale, const QuantizedRows& x,
-             int64_t token) const noexcept {
-    const auto both = [](const RowSums<1>& a, const RowSums<1>& b) {
-      return _mm512_add_epi32(a.first, b.first);
-    };
-    store_rows(y, rows,
-               joined_planes(both(even.plane0, odd.plane0), both(even.plane1, odd.plane1),
-                             both(even.plane2, odd.plane2), both(even.plane3, odd.plane3)),
-               x.sum[token], scale / x.scale[token]);
-  }
-};
-
 // A tile in two bits. Where it was brought to two bits, `stream` is where it came from: the lines
 // behind that are the ones to ask for.
 struct Tile {
@@ -211,81 +198,113 @@ struct Tile {
   __mmask16 rows;
 };
 
-inline void tile_one(float* y, const Tile& tile, float scale, const QuantizedRows& x,
-                     int64_t token) noexcept {
-  const int8_t* q = x.q + token * x.stride;
-  OneToken sums;
-  for (int64_t g = 0; g < tile.count; g += 2) {
-    prefetch_line(tile.stream + kGroupBytes * g);
-    prefetch_line(tile.stream + kGroupBytes * g + 64);
-    const uint8_t* groups = tile.groups + kGroupBytes * g;
-    sums.add_two_groups(_mm512_load_si512(groups), _mm512_load_si512(groups + kGroupBytes),
-                        q + kGroupCols * g);
-  }
-  sums.store(y, tile.rows, scale, x, token);
+// One token multiplies two tiles abreast: two streams from memory, whose next pair of tiles is
+// asked for line by line, and activations that are loaded for both. Measured on Sapphire Rapids,
+// two threads, from memory: two bits 33.4 -> 34.2 GB/s, base 3 30.3 -> 31.8, a plain read 35.3.
+inline void prefetch_abreast(const uint8_t* stream, int64_t next_pair) noexcept {
+  prefetch_far(stream, next_pair);
+  prefetch_near(stream, 2048);
 }
 
-// The same from the rows of a file. While one tile is read all over, the next is asked for line by
-// line.
+inline void store_one(float* y, __mmask16 rows, const TileSums<1>& sums, float scale,
+                      const QuantizedRows& x) noexcept {
+  store_tokens(y, 0, rows, sums.plane0, sums.plane1, sums.plane2, sums.plane3, scale, x, 0);
+}
+
+inline void tiles_one(float* y, const Tile& upper, const Tile& lower, float scale,
+                      const QuantizedRows& x) noexcept {
+  const int64_t next_pair = 2 * (lower.stream - upper.stream);
+  TileSums<1> upper_sums, lower_sums;
+  for (int64_t g = 0; g < upper.count; ++g) {
+    prefetch_abreast(upper.stream + kGroupBytes * g, next_pair);
+    prefetch_abreast(lower.stream + kGroupBytes * g, next_pair);
+    upper_sums.add_group(_mm512_load_si512(upper.groups + kGroupBytes * g), x.q + kGroupCols * g,
+                         0);
+    lower_sums.add_group(_mm512_load_si512(lower.groups + kGroupBytes * g), x.q + kGroupCols * g,
+                         0);
+  }
+  store_one(y, upper.rows, upper_sums, scale, x);
+  store_one(y + kTileRows, lower.rows, lower_sums, scale, x);
+}
+
+// One tile from the rows of a file. While it is read all over, the next is asked for line by line.
 inline void tile_one_rows(float* y, const TernaryMatrix& w, int64_t t, __mmask16 rows,
-                          const QuantizedRows& x, int64_t token) noexcept {
+                          const QuantizedRows& x) noexcept {
   const FileTile file(w, t);
   const int64_t next_tile = kTileRows * w.row_bytes;
   const uint8_t* stream = tile_stream(w, t);
-  const int8_t* q = x.q + token * x.stride;
-  OneToken sums;
+  const int8_t* q = x.q;
+  TileSums<1> sums;
   for (int64_t block = 0; block < w.cols / kFileBlockCols; ++block) {
     for (int64_t i = 0; i < 8; ++i) {
       prefetch_far(stream + 64 * (8 * block + i), next_tile + 8192);
       prefetch_near(stream + 64 * (8 * block + i), next_tile);
     }
     const EightGroups eight(file, file_block_offset(w, block));
-#pragma GCC unroll 4
-    for (int i = 0; i < 8; i += 2) {
-      sums.add_two_groups(eight.group[i], eight.group[i + 1], q + kGroupCols * i);
-    }
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) sums.add_group(eight.group[i], q + kGroupCols * i, 0);
     q += kFileBlockCols;
   }
-  sums.store(y, rows, w.scale, x, token);
+  store_one(y, rows, sums, w.scale, x);
 }
 
 #ifdef __AVX512VBMI__
-// The same from base 3, in registers: its first three digits as planes of a group, the others,
-// which need no shift, by a table of their own.
-inline void tile_one_base3(float* y, const TernaryMatrix& w, int64_t t, __mmask16 rows,
-                           const QuantizedRows& x, int64_t token) noexcept {
+
+// The digits of base 3, each looked up by itself: no masks, no shifts.
+struct Base3Sums {
+  RowSums<1> a, b, c, d, f;
+
+  // q: the activations of the group whose place the vector has; q_fifth: those of its fifth digits.
+  ALWAYS_INLINE void add_vector(const uint8_t* vector, const int8_t* q,
+                                const int8_t* q_fifth) noexcept {
+    const Base3Vector v(vector);
+    const __m512i rest = v.rest();
+    a.add(v.looked_up(kBase3Tables.digit[0], rest), q, 0);
+    b.add(v.looked_up(kBase3Tables.digit[1], rest), q + 4, 0);
+    c.add(v.looked_up(kBase3Tables.digit[2], rest), q + 8, 0);
+    d.add(v.looked_up(kBase3Tables.digit[3]), q + 12, 0);
+    f.add(v.looked_up(kBase3Tables.fifth[0]), q_fifth, 0);
+  }
+  // As sums in two bits, to which the groups that make no set of five are added.
+  TileSums<1> in_two_bits() const noexcept {
+    TileSums<1> sums;
+    const __m512i ab = _mm512_add_epi32(a.first, b.first), cd = _mm512_add_epi32(c.first, d.first);
+    sums.plane0.first = _mm512_add_epi32(_mm512_add_epi32(ab, cd), f.first);
+    return sums;
+  }
+};
+
+inline void tiles_one_base3(float* y, const TernaryMatrix& w, int64_t t, __mmask16 lower_rows,
+                            const QuantizedRows& x) noexcept {
+  const int64_t tile = tile_bytes(Packing::kBase3, w.cols);
   const uint8_t* vectors = tile_stream(w, t);
   int64_t count = padded_cols(w.cols) / kGroupCols;
-  const int8_t* q = x.q + token * x.stride;
-  OneToken sums;
-  RowSums<1> fifth[2];
+  const int8_t* q = x.q;
+  Base3Sums upper_digits, lower_digits;
   for (; count >= 5; count -= 5) {
 #pragma GCC unroll 4
     for (int k = 0; k < 4; ++k) {
-      prefetch_line(vectors + kGroupBytes * k);
-      const Base3Vector v(vectors + kGroupBytes * k);
-      const __m512i digits = v.first_three();
-      TileSums<1>& planes = k % 2 ? sums.odd : sums.even;
-      const int8_t* columns = q + kGroupCols * k;
-      planes.plane0.add(_mm512_and_si512(digits, _mm512_set1_epi8(0x03)), columns, 0);
-      planes.plane1.add(_mm512_and_si512(digits, _mm512_set1_epi8(0x0c)), columns + 4, 0);
-      planes.plane2.add(_mm512_and_si512(digits, _mm512_set1_epi8(0x30)), columns + 8, 0);
-      planes.plane3.add(v.looked_up(kBase3Tables.fourth), columns + 12, 0);
-      fifth[k % 2].add(v.looked_up(kBase3Tables.fifth[0]), q + 4 * kGroupCols + 4 * k, 0);
+      const uint8_t* vector = vectors + kGroupBytes * k;
+      const int8_t *columns = q + kGroupCols * k, *fifth = q + kGroupCols * 4 + 4 * k;
+      prefetch_abreast(vector, 2 * tile);
+      prefetch_abreast(vector + tile, 2 * tile);
+      upper_digits.add_vector(vector, columns, fifth);
+      lower_digits.add_vector(vector + tile, columns, fifth);
     }
     vectors += 4 * kGroupBytes;
     q += 5 * kGroupCols;
   }
-  // The fifth digits lie in plane 0.
-  sums.even.plane0.first = _mm512_add_epi32(sums.even.plane0.first, fifth[0].first);
-  sums.odd.plane0.first = _mm512_add_epi32(sums.odd.plane0.first, fifth[1].first);
+  TileSums<1> upper_sums = upper_digits.in_two_bits(), lower_sums = lower_digits.in_two_bits();
   for (; count > 0; --count) {
-    prefetch_line(vectors);
-    sums.odd.add_group(_mm512_load_si512(vectors), q, 0);
+    prefetch_abreast(vectors, 2 * tile);
+    prefetch_abreast(vectors + tile, 2 * tile);
+    upper_sums.add_group(_mm512_load_si512(vectors), q, 0);
+    lower_sums.add_group(_mm512_load_si512(vectors + tile), q, 0);
     vectors += kGroupBytes;
     q += kGroupCols;
   }
-  sums.store(y, rows, w.scale, x, token);
+  store_one(y, first_lanes(kTileRows), upper_sums, w.scale, x);
+  store_one(y + kTileRows, lower_rows, lower_sums, w.scale, x);
 }
 #endif
 
@@ -311,7 +330,7 @@ inline void few_tokens(float* y, int64_t y_stride, const Tile& tile, float scale
                        const QuantizedRows& x, int64_t token, int64_t n) noexcept {
   switch (n) {
     case 1:
-      return tile_one(y, tile, scale, x, token);
+      return tile_several<1>(y, y_stride, tile, scale, x, token);
     case 2:
       return tile_several<2>(y, y_stride, tile, scale, x, token);
     case 3:
@@ -477,21 +496,30 @@ inline Tile tile_of_row(const TernaryMatrix& w, int64_t row, int64_t last_row,
           padded_cols(w.cols) / kGroupCols, first_lanes(at_most(last_row - row, kTileRows))};
 }
 
-// One token without bringing the tile to two bits first, where there is a body for that.
-inline bool one_from_its_packing(float* y, const TernaryMatrix& w, int64_t row, int64_t last_row,
-                                 const QuantizedRows& x) noexcept {
-  const __mmask16 rows = first_lanes(at_most(last_row - row, kTileRows));
+// One token multiplies whole pairs of tiles, or all rows of a file; returns the first row left.
+inline int64_t one_token(float* y, const TernaryMatrix& w, int64_t first_row, int64_t last_row,
+                         const QuantizedRows& x, uint8_t* scratch) noexcept {
+  int64_t r = first_row;
   if (w.packing == Packing::kFileRows) {
-    tile_one_rows(y, w, row / kTileRows, rows, x, 0);
-    return true;
+    for (; r < last_row; r += kTileRows) {
+      tile_one_rows(y + r, w, r / kTileRows, first_lanes(at_most(last_row - r, kTileRows)), x);
+    }
+    return r;
   }
+  for (; r + kTileRows < last_row; r += 2 * kTileRows) {
 #ifdef __AVX512VBMI__
-  if (w.packing == Packing::kBase3) {
-    tile_one_base3(y, w, row / kTileRows, rows, x, 0);
-    return true;
-  }
+    if (w.packing == Packing::kBase3) {
+      const __mmask16 lower_rows = first_lanes(at_most(last_row - r - kTileRows, kTileRows));
+      tiles_one_base3(y + r, w, r / kTileRows, lower_rows, x);
+      continue;
+    }
 #endif
-  return false;
+    uint8_t* lower_scratch = scratch + tile_bytes(Packing::kTwoBit, w.cols);
+    const Tile upper = tile_of_row(w, r, last_row, scratch);
+    const Tile lower = tile_of_row(w, r + kTileRows, last_row, lower_scratch);
+    tiles_one(y + r, upper, lower, w.scale, x);
+  }
+  return r;
 }
 
 void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t first_row,
@@ -499,6 +527,7 @@ void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t 
                     uint8_t* scratch) noexcept {
   const int64_t two_bit_bytes = tile_bytes(Packing::kTwoBit, w.cols);
   int64_t r = first_row;
+  if (tokens == 1) r = one_token(y, w, first_row, last_row, x, scratch);
   if (tokens > kFewTokens) {
     for (; r + kTileRows < last_row; r += 2 * kTileRows) {
       const Tile upper = tile_of_row(w, r, last_row, scratch);
@@ -508,7 +537,6 @@ void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t 
   }
   const int64_t parts = (tokens + kFewTokens - 1) / kFewTokens;  // of nearly equal size
   for (; r < last_row; r += kTileRows) {
-    if (tokens == 1 && one_from_its_packing(y + r, w, r, last_row, x)) continue;
     const Tile tile = tile_of_row(w, r, last_row, scratch);
     for (int64_t part = 0; part < parts; ++part) {
       const int64_t t = tokens * part / parts, n = tokens * (part + 1) / parts - t;
