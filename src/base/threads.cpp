@@ -42,14 +42,26 @@ void pause_briefly() noexcept {
 // takes longer than that, a longer spin would only burn the host's CPU between calls.
 constexpr std::chrono::microseconds kSpinTime{40};
 
-// Spins until done() or the time is over; whether done() came true.
+// What a waiting thread brings into its second-level cache of what it will read next: what comes
+// from memory while the caller alone is busy, a few microseconds, and a part of that cache.
+constexpr int64_t kAheadBytes = 256 << 10;
+
+// Spins until done() or the time is over, and meanwhile brings what follows `next`, unless that is
+// nullptr, into the cache; whether done() came true.
 template <class Done>
-bool spin_until(Done&& done) noexcept {
+bool spin_until(Done&& done, const uint8_t* next) noexcept {
+  const uint8_t* const end = next ? next + kAheadBytes : nullptr;
   const auto deadline = std::chrono::steady_clock::now() + kSpinTime;
   do {
     for (int i = 0; i < 16; ++i) {
       if (done()) return true;
-      pause_briefly();
+      if (next == end) {
+        pause_briefly();
+      } else {  // about as long as a pause
+        for (const uint8_t* const last = next + 512; next < last; next += 64) {
+          __builtin_prefetch(next, 0, 2);
+        }
+      }
     }
   } while (std::chrono::steady_clock::now() < deadline);
   return done();
@@ -101,6 +113,7 @@ struct ThreadPool::State {
   // number read during one run is not taken for the same number of another.
   struct alignas(kLine) Left {
     std::atomic<uint64_t> word{0};
+    std::atomic<const uint8_t*> next{nullptr};  // what the thread will read: expect()
   };
   Vec<Left> left;  // [thread_count]
   struct Thread {
@@ -113,7 +126,10 @@ struct ThreadPool::State {
   static void* thread_main(void* thread) noexcept;
   Status start();
   void set_off(uint32_t generation_bit) noexcept;
-  uint32_t wait_for_run(uint32_t seen) noexcept;
+  uint32_t wait_for_run(int thread, uint32_t seen) noexcept;
+  const uint8_t* next_of(int thread) const noexcept {
+    return left[static_cast<size_t>(thread)].next.load(std::memory_order_relaxed);
+  }
   void call_workers(int thread) noexcept;
   uint32_t take_chunks(int thread) noexcept;
   void finish(uint32_t count) noexcept;
@@ -125,9 +141,9 @@ void ThreadPool::State::set_off(uint32_t generation_bit) noexcept {
   if (parked.load() != 0) wake_all(generation);
 }
 
-uint32_t ThreadPool::State::wait_for_run(uint32_t seen) noexcept {
+uint32_t ThreadPool::State::wait_for_run(int thread, uint32_t seen) noexcept {
   const auto changed = [&] { return generation.load() != seen; };
-  if (impatient.load() != 0 || !spin_until(changed)) {
+  if (impatient.load() != 0 || !spin_until(changed, next_of(thread))) {
     parked.fetch_add(1);
     while (!changed()) sleep_while(generation, seen);
     parked.fetch_sub(1);
@@ -143,7 +159,7 @@ void ThreadPool::State::wait_until_finished() noexcept {
   const auto finished = [&] { return unfinished.load() == 0; };
   if (const uint32_t runs = impatient.load()) {
     impatient.store(runs - 1);
-  } else if (spin_until(finished)) {
+  } else if (spin_until(finished, next_of(0))) {
     patience_lost /= 2;
     return;
   } else {
@@ -189,7 +205,7 @@ void* ThreadPool::State::thread_main(void* thread) noexcept {
   pthread_setname_np(pthread_self(), name);
   PlainFloatMode plain;
   for (uint32_t seen = 0;;) {
-    seen = state.wait_for_run(seen);
+    seen = state.wait_for_run(self.index, seen);
     if (seen & kForEach) {
       if (state.closing) return nullptr;
       state.call_workers(self.index);
@@ -313,6 +329,14 @@ void ThreadPool::run_chunks(int64_t count, ChunkTask task, void* argument) noexc
   state.set_off(0);
   state.finish(state.take_chunks(0));
   state.wait_until_finished();
+}
+
+int ThreadPool::expecting_threads() const noexcept {
+  return state_->execute || state_->thread_count == 1 ? 0 : state_->thread_count;
+}
+
+void ThreadPool::expect(int thread, const uint8_t* address) noexcept {
+  state_->left[static_cast<size_t>(thread)].next.store(address, std::memory_order_relaxed);
 }
 
 namespace {

@@ -16,6 +16,17 @@
 
 namespace bitnet {
 
+// Worker w's share of count items in whole units: [first, last). Shares differ by one unit at most.
+struct Share {
+  int64_t first, last;
+};
+inline Share share_of(int64_t count, int64_t unit, int worker, int workers) noexcept {
+  const int64_t units = (count + unit - 1) / unit;
+  const int64_t first = units * worker / workers * unit;
+  const int64_t last = units * (worker + 1) / workers * unit;
+  return {first < count ? first : count, last < count ? last : count};
+}
+
 class ThreadPool {
  public:
   // threads: 1 to 1024, the calling thread included.
@@ -61,25 +72,26 @@ class ThreadPool {
         const_cast<void*>(static_cast<const void*>(address)));
   }
 
+  // Says where a later run_chunks(count, ...) reads: address_of(chunk), and what follows it.
+  // Threads that wait bring into their caches what they will begin with. A hint, until the next
+  // call.
+  template <class F>
+  void expect_chunks(int64_t count, F&& address_of) noexcept {
+    const int threads = expecting_threads();
+    for (int t = 0; t < threads; ++t) expect(t, address_of(share_of(count, 1, t, threads).first));
+  }
+
   struct State;
   // Use open(): public only for make().
   ThreadPool(int size, Ptr<State> state) noexcept;
 
  private:
+  int expecting_threads() const noexcept;  // 0: nobody waits
+  void expect(int thread, const uint8_t* address) noexcept;
+
   int size_;
   Ptr<State> state_;
 };
-
-// Worker w's share of count items in whole units: [first, last). Shares differ by one unit at most.
-struct Share {
-  int64_t first, last;
-};
-inline Share share_of(int64_t count, int64_t unit, int worker, int workers) noexcept {
-  const int64_t units = (count + unit - 1) / unit;
-  const int64_t first = units * worker / workers * unit;
-  const int64_t last = units * (worker + 1) / workers * unit;
-  return {first < count ? first : count, last < count ? last : count};
-}
 
 // Cores this process may run on; at least 1.
 int usable_cores() noexcept;

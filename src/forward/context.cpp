@@ -45,6 +45,23 @@ int64_t widest(const HyperParameters& h) noexcept {
   return std::max({h.width, h.heads * h.head_dim, h.ff_width});
 }
 
+int64_t tiles_of(const Linear& map) noexcept {
+  return (map.rows() + kTileRows - 1) / kTileRows;
+}
+
+// In pairs, which one token and many tokens are multiplied with together.
+int64_t tiles_per_chunk(const Linear& map) noexcept {
+  const int64_t of_tile = map.cols() * kTileRows / 4;  // bytes, about
+  return std::max(kChunkBytes / of_tile / 2, int64_t{1}) * 2;
+}
+
+const uint8_t* weights_of_tile(const Linear& map, int64_t tile) noexcept {
+  if (!map.ternary) return map.dense.data + tile * kTileRows * map.dense.row_bytes;
+  const TernaryMatrix& w = map.tiles;
+  const bool rows = w.packing == Packing::kFileRows;
+  return w.tiles + tile * (rows ? kTileRows * w.row_bytes : tile_bytes(w.packing, w.cols));
+}
+
 // Adds the time until it goes out of scope.
 class Timed {
  public:
@@ -339,7 +356,7 @@ void Context::attention_block(std::span<const bitnet_batch_entry> entries) {
   multiply({{{&w.q, work_.q.as<float>(), query_width},
              {&w.k, work_.k.as<float>(), kv_width},
              {&w.v, work_.v.as<float>(), kv_width}}},
-           tokens);
+           tokens, {&w.o});
   each_token(tokens, [&](int worker, int64_t t) {
     counts_[static_cast<size_t>(worker)].rope += 1;
     store_keys_and_values(entries[static_cast<size_t>(t)], t);
@@ -357,7 +374,7 @@ void Context::attention_block(std::span<const bitnet_batch_entry> entries) {
       quantize_input(worker, t, query_width);
     }
   });
-  multiply({{{&w.o, work_.projected.as<float>(), hyper_.width}}}, tokens);
+  multiply({{{&w.o, work_.projected.as<float>(), hyper_.width}}}, tokens, {&w.gate, &w.up});
   each_token(tokens, [&](int, int64_t t) {
     ops_.add(x + t * hyper_.width, work_.projected.as<float>() + t * hyper_.width, hyper_.width);
   });
@@ -374,7 +391,8 @@ void Context::feed_forward_block(int64_t tokens) {
   each_token(tokens, [&](int worker, int64_t t) {
     norm_input(worker, x + t * hyper_.width, t, norms.ffn_norm, hyper_.width);
   });
-  multiply({{{&w.gate, work_.gate.as<float>(), ff}, {&w.up, work_.up.as<float>(), ff}}}, tokens);
+  multiply({{{&w.gate, work_.gate.as<float>(), ff}, {&w.up, work_.up.as<float>(), ff}}}, tokens,
+           {&w.down});
   each_token(tokens, [&](int worker, int64_t t) {
     float* gate = work_.gate.as<float>() + t * ff;
     const float* up = work_.up.as<float>() + t * ff;
@@ -387,7 +405,10 @@ void Context::feed_forward_block(int64_t tokens) {
       quantize_input(worker, t, ff);
     }
   });
-  multiply({{{&w.down, work_.projected.as<float>(), hyper_.width}}}, tokens);
+  // After the last layer comes the head, and then the first layer.
+  const LayerWeights& after = weights_.layers[static_cast<size_t>((layer_ + 1) % hyper_.layers)];
+  multiply({{{&w.down, work_.projected.as<float>(), hyper_.width}}}, tokens,
+           {&after.q, &after.k, &after.v});
   each_token(tokens, [&](int, int64_t t) {
     ops_.add(x + t * hyper_.width, work_.projected.as<float>() + t * hyper_.width, hyper_.width);
   });
@@ -607,27 +628,37 @@ void Context::multiply_tiles(int worker, const Product& product, int64_t first_t
   }
 }
 
-// All products of one input in one phase: their rows, laid end to end, are cut into chunks.
-void Context::multiply(std::span<const Product> products, int64_t tokens) {
+// All products of one input in one phase: their rows, laid end to end, are cut into chunks. next:
+// the maps of the phase after this.
+void Context::multiply(std::span<const Product> products, int64_t tokens, Maps next) {
   const Timed timed(weight_seconds_);
-  const auto tiles_of = [](const Product& p) {
-    return (p.map->rows() + kTileRows - 1) / kTileRows;
-  };
+  expect(next);
   int64_t tiles = 0;
-  for (const Product& p : products) tiles += tiles_of(p);
-  const int64_t of_tile = products[0].map->cols() * kTileRows / 4;  // bytes, about
-  // In pairs, which many tokens are multiplied with together.
-  const int64_t per_chunk = std::max(kChunkBytes / of_tile / 2, int64_t{1}) * 2;
+  for (const Product& p : products) tiles += tiles_of(*p.map);
+  const int64_t per_chunk = tiles_per_chunk(*products[0].map);
   pool_->run_chunks((tiles + per_chunk - 1) / per_chunk, [&](int worker, int64_t chunk) {
     const int64_t chunk_first = chunk * per_chunk, chunk_last = chunk_first + per_chunk;
     int64_t begin = 0;  // of this product, in tiles
     for (const Product& p : products) {
-      const int64_t count = tiles_of(p);
+      const int64_t count = tiles_of(*p.map);
       const int64_t first = std::max(chunk_first - begin, int64_t{0});
       const int64_t last = std::min(chunk_last - begin, count);
       begin += count;
       if (first < last) multiply_tiles(worker, p, first, last, tokens);
     }
+  });
+}
+
+// Has waiting threads bring the weights that they will begin with.
+void Context::expect(Maps maps) noexcept {
+  int64_t tiles = 0;
+  for (const Linear* map : maps) tiles += tiles_of(*map);
+  const int64_t per_chunk = tiles_per_chunk(**maps.begin());
+  pool_->expect_chunks((tiles + per_chunk - 1) / per_chunk, [&](int64_t chunk) {
+    int64_t tile = chunk * per_chunk;
+    auto map = maps.begin();
+    for (; tile >= tiles_of(**map); ++map) tile -= tiles_of(**map);
+    return weights_of_tile(**map, tile);
   });
 }
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <initializer_list>
 #include <span>
 
 #include "base/memory.h"
@@ -105,6 +106,7 @@ class Context {
     float* y;
     int64_t y_stride;
   };
+  using Maps = std::initializer_list<const Linear*>;  // of one input
 
   static Work allocate_work(const ModelDescription& model, const Options& options);
   Status check(std::span<const bitnet_batch_entry> entries);
@@ -129,7 +131,8 @@ class Context {
   uint8_t* scratch_of(int worker) noexcept;
   void multiply_tiles(int worker, const Product& product, int64_t first_tile, int64_t last_tile,
                       int64_t tokens) noexcept;
-  void multiply(std::span<const Product> products, int64_t tokens);
+  void multiply(std::span<const Product> products, int64_t tokens, Maps next);
+  void expect(Maps maps) noexcept;
 
   const Weights& weights_;
   const Ops& ops_;

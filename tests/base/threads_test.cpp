@@ -247,6 +247,33 @@ double cpu_seconds_while_asleep() {
   return process_cpu_seconds() - before;
 }
 
+// Where each thread will begin is asked at once; what lies there may be anything, even nothing.
+TEST(ThreadPool, IsToldWhatIsReadNext) {
+  auto pool = ThreadPool::open(2);
+  ASSERT_TRUE(pool.ok());
+  const std::vector<uint8_t> bytes(100);
+  for (const uint8_t* address :
+       {bytes.data(), bytes.data() + 99, static_cast<const uint8_t*>(nullptr)}) {
+    std::vector<int64_t> asked;
+    pool.value()->expect_chunks(11, [&](int64_t chunk) {
+      asked.push_back(chunk);
+      return address;
+    });
+    EXPECT_EQ(asked, usable_cores() > 1 ? std::vector<int64_t>({0, 5}) : std::vector<int64_t>());
+    for (int run = 0; run < 100; ++run) {
+      std::atomic<int64_t> sum{0};
+      pool.value()->run_chunks(11, [&](int, int64_t chunk) { sum += chunk; });
+      EXPECT_EQ(sum, 55);
+    }
+  }
+  auto alone = ThreadPool::open(1);
+  ASSERT_TRUE(alone.ok());
+  alone.value()->expect_chunks(3, [](int64_t) -> const uint8_t* {
+    ADD_FAILURE() << "one thread waits for nobody";
+    return nullptr;
+  });
+}
+
 TEST(ThreadPool, UsesNoCpuWhenIdle) {
   const auto pool = open_pool(4);
   pool->run([](int) {});
