@@ -323,9 +323,13 @@ bool Sampler::gather_winners(Intervals& in, Vec<int32_t>& tokens) {
       contest.enter(static_cast<int32_t>(block * kBlock + i), low);
     }
   };
-  const int64_t best =
-      std::find(block_low_.begin(), block_low_.end(), in.largest_low) - block_low_.begin();
-  enter(best, std::find(in.low(best), in.low(best) + in.size(best), in.largest_low) - in.low(best));
+  for (int64_t block = 0; block < in.blocks(); ++block) {  // the largest low's first
+    if (block_low_[static_cast<size_t>(block)] < in.largest_low) continue;
+    const float* const low = in.low(block);
+    const int64_t best = std::find(low, low + in.size(block), in.largest_low) - low;
+    if (best < in.size(block)) enter(block, best);
+    break;
+  }
 
   for (int64_t block = 0; block < in.blocks(); ++block) {
     const float block_high = block_high_[static_cast<size_t>(block)];
