@@ -50,16 +50,17 @@ constexpr int64_t kAheadBytes = 256 << 10;
 // nullptr, into the cache; whether done() came true.
 template <class Done>
 bool spin_until(Done&& done, const uint8_t* next) noexcept {
-  const uint8_t* const end = next ? next + kAheadBytes : nullptr;
+  uintptr_t ahead = reinterpret_cast<uintptr_t>(next);  // of which nothing may be there
+  const uintptr_t end = next ? ahead + kAheadBytes : ahead;
   const auto deadline = std::chrono::steady_clock::now() + kSpinTime;
   do {
     for (int i = 0; i < 16; ++i) {
       if (done()) return true;
-      if (next == end) {
+      if (ahead == end) {
         pause_briefly();
       } else {  // about as long as a pause
-        for (const uint8_t* const last = next + 512; next < last; next += 64) {
-          __builtin_prefetch(next, 0, 2);
+        for (int line = 0; line < 8; ++line, ahead += 64) {
+          __builtin_prefetch(reinterpret_cast<const void*>(ahead), 0, 2);
         }
       }
     }

@@ -73,12 +73,15 @@ class ThreadPool {
   }
 
   // Says where a later run_chunks(count, ...) reads: address_of(chunk), and what follows it.
-  // Threads that wait bring into their caches what they will begin with. A hint, until the next
-  // call.
+  // Threads that wait bring into their caches what they will begin with. A hint, which holds until
+  // the next.
   template <class F>
   void expect_chunks(int64_t count, F&& address_of) noexcept {
     const int threads = expecting_threads();
     for (int t = 0; t < threads; ++t) expect(t, address_of(share_of(count, 1, t, threads).first));
+  }
+  void expect_nothing() noexcept {
+    expect_chunks(1, [](int64_t) -> const uint8_t* { return nullptr; });
   }
 
   struct State;

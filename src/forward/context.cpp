@@ -28,6 +28,8 @@ constexpr int64_t kBlockTokens = 8;
 constexpr int64_t kInlineTokens = 4;
 // A thread takes products in chunks of about so many bytes of weights: a stream worth prefetching.
 constexpr int64_t kChunkBytes = 64 << 10;
+// Products with more tokens than this wait for the multipliers and not for the memory.
+constexpr int64_t kStreamTokens = 4;
 
 int64_t queries_per_kv_head(const HyperParameters& h) noexcept {
   return h.heads / h.kv_heads;
@@ -405,10 +407,13 @@ void Context::feed_forward_block(int64_t tokens) {
       quantize_input(worker, t, ff);
     }
   });
-  // After the last layer comes the head, and then the first layer.
-  const LayerWeights& after = weights_.layers[static_cast<size_t>((layer_ + 1) % hyper_.layers)];
-  multiply({{{&w.down, work_.projected.as<float>(), hyper_.width}}}, tokens,
-           {&after.q, &after.k, &after.v});
+  const Product down = {&w.down, work_.projected.as<float>(), hyper_.width};
+  if (layer_ + 1 < hyper_.layers) {
+    const LayerWeights& after = weights_.layers[static_cast<size_t>(layer_ + 1)];
+    multiply({{down}}, tokens, {&after.q, &after.k, &after.v});
+  } else {  // then comes the head
+    multiply({{down}}, tokens, {});
+  }
   each_token(tokens, [&](int, int64_t t) {
     ops_.add(x + t * hyper_.width, work_.projected.as<float>() + t * hyper_.width, hyper_.width);
   });
@@ -632,7 +637,7 @@ void Context::multiply_tiles(int worker, const Product& product, int64_t first_t
 // the maps of the phase after this.
 void Context::multiply(std::span<const Product> products, int64_t tokens, Maps next) {
   const Timed timed(weight_seconds_);
-  expect(next);
+  expect(tokens <= kStreamTokens ? next : Maps{});
   int64_t tiles = 0;
   for (const Product& p : products) tiles += tiles_of(*p.map);
   const int64_t per_chunk = tiles_per_chunk(*products[0].map);
@@ -649,8 +654,9 @@ void Context::multiply(std::span<const Product> products, int64_t tokens, Maps n
   });
 }
 
-// Has waiting threads bring the weights that they will begin with.
+// Has waiting threads bring the weights that they will begin with, if any.
 void Context::expect(Maps maps) noexcept {
+  if (maps.size() == 0) return pool_->expect_nothing();
   int64_t tiles = 0;
   for (const Linear* map : maps) tiles += tiles_of(*map);
   const int64_t per_chunk = tiles_per_chunk(**maps.begin());
