@@ -227,7 +227,8 @@ struct Ops {
   // y[i] = x.scale[token] * (2 * fold(acc) + fold(rest)) for row rows[i], i < count; in 16 lanes,
   // over the blocks b, ascending, from +0: acc[l] = fma(isum[l], step of row and block, acc[l]),
   // isum[l] = sum_c code * x[c] over the block's columns 4l..4l+3, exact;
-  // rest[b % 16] = fma(step, x.offsets of the block, rest[b % 16]); fold adds lanes 8, 4, 2, 1 apart.
+  // rest[b % 16] = fma(step, x.offsets of the block, rest[b % 16]); fold adds lanes 8, 4, 2, 1
+  // apart.
   void (*screen_rest)(float* y, const ScreenRest& w, const int32_t* rows, int64_t count,
                       const ScreenInput& x, int64_t token) noexcept;
 

@@ -2,30 +2,12 @@
 // four activations' high and low bytes, broadcast, to sums of two in 16 bits.
 #pragma once
 
-#include <immintrin.h>
-
-#include <cstring>
-
-#include "compute/cpu/screen_codes.h"
+#include "compute/cpu/x86/screen_avx.h"
 
 namespace bitnet {
 namespace {
 
-struct IntLanes {
-  __m256i low, high;  // rows 0..7 and 8..15
-};
-typedef uint16_t ScreenWords __attribute__((vector_size(32)));
 constexpr int kScreenTokens = 4;  // 4 x 2 sums and the codes are 12 of the 16 registers
-
-inline Lanes to_lanes(IntLanes sums) noexcept {
-  return {_mm256_cvtepi32_ps(sums.low), _mm256_cvtepi32_ps(sums.high)};
-}
-
-inline __m256i broadcast_dword(const int8_t* bytes) noexcept {
-  int32_t dword;
-  std::memcpy(&dword, bytes, sizeof dword);
-  return _mm256_set1_epi32(dword);
-}
 
 // The products of groups G..G+3 of half a block with bytes of their columns, from the first of them
 // on: sums of two in 16 bits, which hold four groups, and of four added to `sum`.
@@ -89,15 +71,6 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
   rows_sums<N, Codes>(low, codes, 0, x, token, block);
   rows_sums<N, Codes>(high, codes, 32, x, token, block);
   for (int n = 0; n < N; ++n) sums[n] = {low[n], high[n]};
-}
-
-// 32 of a block's codes from its 16 bytes: those at bits `first` of every byte, and two bits
-// further.
-inline __m256i rest_codes(const uint8_t* codes, int first) noexcept {
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes));
-  const __m256i shifts = _mm256_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2);
-  const __m256i both = _mm256_srlv_epi32(_mm256_broadcastsi128_si256(bytes), shifts);
-  return _mm256_and_si256(_mm256_srli_epi32(both, first), _mm256_set1_epi8(3));
 }
 
 inline __m256i rest_products(__m256i codes, const int8_t* high, const int8_t* low) noexcept {

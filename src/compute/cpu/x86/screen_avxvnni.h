@@ -1,30 +1,12 @@
 // screen_matmul's integer sums with AVX-VNNI: screen_avx512.h in halves of 8 rows.
 #pragma once
 
-#include <immintrin.h>
-
-#include <cstring>
-
-#include "compute/cpu/screen_codes.h"
+#include "compute/cpu/x86/screen_avx.h"
 
 namespace bitnet {
 namespace {
 
-struct IntLanes {
-  __m256i low, high;  // rows 0..7 and 8..15
-};
-typedef uint16_t ScreenWords __attribute__((vector_size(32)));
 constexpr int kScreenTokens = 2;  // 2 x 4 sums are 8 of the 16 registers
-
-inline Lanes to_lanes(IntLanes sums) noexcept {
-  return {_mm256_cvtepi32_ps(sums.low), _mm256_cvtepi32_ps(sums.high)};
-}
-
-inline __m256i broadcast_dword(const int8_t* bytes) noexcept {
-  int32_t dword;
-  std::memcpy(&dword, bytes, sizeof dword);
-  return _mm256_set1_epi32(dword);
-}
 
 // 256 * high + low - kScreenMiddle * sum of x.
 inline __m256i joined_bytes(__m256i high, __m256i low, int32_t sum) noexcept {
@@ -70,15 +52,6 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
     sums[n].low = joined_bytes(high_sums[n].low, low_sums[n].low, sum);
     sums[n].high = joined_bytes(high_sums[n].high, low_sums[n].high, sum);
   }
-}
-
-// 32 of a block's codes from its 16 bytes: those at bits `first` of every byte, and two bits
-// further.
-inline __m256i rest_codes(const uint8_t* codes, int first) noexcept {
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes));
-  const __m256i shifts = _mm256_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2);
-  const __m256i both = _mm256_srlv_epi32(_mm256_broadcastsi128_si256(bytes), shifts);
-  return _mm256_and_si256(_mm256_srli_epi32(both, first), _mm256_set1_epi8(3));
 }
 
 inline __m256i rest_products(__m256i codes, const int8_t* high, const int8_t* low) noexcept {
