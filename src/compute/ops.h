@@ -80,6 +80,11 @@ struct TernaryMatrix {
   Packing packing = Packing::kTwoBit;
   int64_t row_bytes = 0;  // kFileRows: cols/4 (I2_S "128"), or cols/256 * 66 (TQ2_0)
 };
+// Where tile t begins: weights are read forward from there.
+static constexpr const uint8_t* tile_stream(const TernaryMatrix& w, int64_t t) noexcept {
+  const bool rows = w.packing == Packing::kFileRows;
+  return w.tiles + t * (rows ? kTileRows * w.row_bytes : tile_bytes(w.packing, w.cols));
+}
 
 // A two-bit tile of `groups` groups to base 3: out [tile_bytes(kBase3, 16 * groups)]. Codes must be
 // 0, 1 or 2.

@@ -119,12 +119,6 @@ inline void gather_file_tile(uint8_t* groups, const TernaryMatrix& w, int64_t t,
   }
 }
 
-// Where tile t begins: weights are read forward from there.
-inline const uint8_t* tile_stream(const TernaryMatrix& w, int64_t t) noexcept {
-  const bool rows = w.packing == Packing::kFileRows;
-  return w.tiles + t * (rows ? kTileRows * w.row_bytes : tile_bytes(w.packing, w.cols));
-}
-
 // Tile t as two bits: where it lies, or brought into scratch (tile_bytes(kTwoBit, w.cols)).
 template <class ExpandSet, class GatherBlock>
 inline const uint8_t* two_bit_tile(const TernaryMatrix& w, int64_t t, uint8_t* scratch,

@@ -28,7 +28,7 @@ constexpr int64_t kBlockTokens = 8;
 constexpr int64_t kInlineTokens = 4;
 // A thread takes products in chunks of about so many bytes of weights: a stream worth prefetching.
 constexpr int64_t kChunkBytes = 64 << 10;
-// Products with more tokens than this wait for the multipliers and not for the memory.
+// Products of few tokens wait for the memory, others for the multipliers, more or less.
 constexpr int64_t kStreamTokens = 4;
 
 int64_t queries_per_kv_head(const HyperParameters& h) noexcept {
@@ -58,10 +58,8 @@ int64_t tiles_per_chunk(const Linear& map) noexcept {
 }
 
 const uint8_t* weights_of_tile(const Linear& map, int64_t tile) noexcept {
-  if (!map.ternary) return map.dense.data + tile * kTileRows * map.dense.row_bytes;
-  const TernaryMatrix& w = map.tiles;
-  const bool rows = w.packing == Packing::kFileRows;
-  return w.tiles + tile * (rows ? kTileRows * w.row_bytes : tile_bytes(w.packing, w.cols));
+  if (map.ternary) return tile_stream(map.tiles, tile);
+  return map.dense.data + tile * kTileRows * map.dense.row_bytes;
 }
 
 // Adds the time until it goes out of scope.

@@ -58,7 +58,7 @@ struct Screened {
                     h.data() + t * head.cols, scratch, pool);
     }
   }
-  // Rows that narrowing has moved out of their intervals, or has left more than half as wide.
+  // Rows whose ends narrowing has moved outwards, or by less than a quarter of the interval.
   int64_t wider() const {
     int64_t count = 0;
     for (size_t i = 0; i < low.size(); ++i) {

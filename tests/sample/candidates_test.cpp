@@ -157,7 +157,7 @@ TEST(Candidates, OfIntervalsThatLieAreNotEnough) {
 TEST(Candidates, AreFewWhereFewCanMatter) {
   Random random(54);
   const Case exact = random_case(random, 128256, 1, 0.0f, false, 1);
-  size_t settled = 0;
+  size_t settled = 0, narrowed = 0;
   const auto count = [&](SamplerOptions o) {
     auto sampler = Sampler::open(o);
     EXPECT_TRUE(sampler.ok());
@@ -165,6 +165,7 @@ TEST(Candidates, AreFewWhereFewCanMatter) {
     for (size_t i = 0; i < c.low.size(); ++i) c.low[i] -= 0.6f, c.high[i] += 0.6f;
     const size_t found = sampler.value()->candidates(c.bounds(), 128256).size();
     settled = c.settled;
+    narrowed = c.narrowed;
     return found;
   };
   SamplerOptions o;
@@ -180,6 +181,9 @@ TEST(Candidates, AreFewWhereFewCanMatter) {
   EXPECT_LT(count(o), 1500u);
   EXPECT_GE(count(o), 40u);
   EXPECT_EQ(settled, 40u);
+  const size_t left = count(o);
+  std::printf("top_k 40: %zu intervals narrowed, %zu candidates\n", narrowed, left);
+  EXPECT_GT(narrowed, 2 * left) << "narrowing is what makes them few";
   // The intervals reach far beyond what min_p leaves, and the largest logit's bound with them.
   o.top_k = 0;
   o.min_p = 0.5f;
