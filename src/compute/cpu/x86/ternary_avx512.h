@@ -1,9 +1,9 @@
 // The ternary product with AVX-512, and measuring the machine: shared by the tables that have it,
 // compiled for each; the newer one has VBMI and GFNI.
 //
-// Few tokens multiply codes where they lie in their bytes; the weights are read once, from memory.
-// Many tokens bring two tiles to one byte a weight; the first of them leave that for the others
-// (the panel, in the second-level cache), who have nothing but products left to do.
+// One token multiplies codes where they lie in their bytes. Several bring two tiles to one byte a
+// weight, in registers; of many, the first leave that for the others (the panel, in the
+// second-level cache), who have nothing but products left to do.
 #pragma once
 
 #include <immintrin.h>
@@ -344,7 +344,7 @@ inline void few_tokens(float* y, int64_t y_stride, const Tile& tile, float scale
   }
 }
 
-// ---- Many tokens --------------------------------------------------------------------------------
+// ---- Several tokens -----------------------------------------------------------------------------
 
 // Plane P of a group as bytes 0, 1, 2.
 template <int P>
@@ -360,6 +360,23 @@ inline __m512i plane(__m512i codes) noexcept {
 #endif
 }
 
+// The activations of a part's tokens, as three addresses that are that many fours of tokens ahead:
+// with small multiples of the stride they reach 12 tokens without arithmetic.
+struct TokenColumns {
+  const int8_t *q0, *q1, *q2;  // q0: the first N % 4 tokens, or 4
+  int64_t stride;
+
+  template <int N>
+  static TokenColumns of(const QuantizedRows& x, int64_t token) noexcept {
+    const int8_t* q0 = x.q + token * x.stride;
+    const int8_t* q1 = q0 + (N > 4 ? (N - 1) % 4 + 1 : 0) * x.stride;
+    return {q0, q1, q1 + (N > 8 ? 4 : 0) * x.stride, x.stride};
+  }
+  ALWAYS_INLINE TokenColumns at(int64_t column) const noexcept {
+    return {q0 + column, q1 + column, q2 + column, stride};
+  }
+};
+
 // Sums of 32 rows with N tokens, in members by name for the reason RowSums has.
 static_assert(kMaxTernaryCols * 2 * 128 <= INT32_MAX);
 template <int N>
@@ -367,23 +384,53 @@ struct PairSums {
   __m512i upper = _mm512_setzero_si512(), lower = _mm512_setzero_si512();
   PairSums<N - 1> others;
 
-  // Codes of 4 columns of the upper and the lower tile. q0, q1, q2: tokens that many fours ahead;
-  // three bases and small multiples of the stride are addresses without arithmetic.
-  ALWAYS_INLINE void add(__m512i upper_codes, __m512i lower_codes, const int8_t* q0,
-                         const int8_t* q1, const int8_t* q2, int64_t stride) noexcept {
-    const __m512i four = broadcast_four(q0);
+  // Codes of 4 columns of the upper and the lower tile.
+  ALWAYS_INLINE void add(__m512i upper_codes, __m512i lower_codes, const TokenColumns& q) noexcept {
+    const __m512i four = broadcast_four(q.q0);
     upper = _mm512_dpbusd_epi32(upper, upper_codes, four);
     lower = _mm512_dpbusd_epi32(lower, lower_codes, four);
     if constexpr (N % 4 == 1) {
-      others.add(upper_codes, lower_codes, q1, q2, q2, stride);
+      others.add(upper_codes, lower_codes, {q.q1, q.q2, q.q2, q.stride});
     } else {
-      others.add(upper_codes, lower_codes, q0 + stride, q1, q2, stride);
+      others.add(upper_codes, lower_codes, {q.q0 + q.stride, q.q1, q.q2, q.stride});
     }
+  }
+  ALWAYS_INLINE void add_sums(const PairSums& b) noexcept {
+    upper = _mm512_add_epi32(upper, b.upper);
+    lower = _mm512_add_epi32(lower, b.lower);
+    others.add_sums(b.others);
   }
 };
 template <>
 struct PairSums<0> {
-  void add(__m512i, __m512i, const int8_t*, const int8_t*, const int8_t*, int64_t) noexcept {}
+  void add(__m512i, __m512i, const TokenColumns&) noexcept {}
+  void add_sums(const PairSums&) noexcept {}
+};
+
+// A few tokens have too few sums to hide how long a product takes: theirs are kept twice, for
+// products in turns.
+template <int N, bool kTwice = (N <= 4)>
+struct PartSums {
+  PairSums<N> even, odd;
+
+  template <int I>
+  ALWAYS_INLINE void add(__m512i upper, __m512i lower, const TokenColumns& q) noexcept {
+    (I % 2 == 0 ? even : odd).add(upper, lower, q);
+  }
+  ALWAYS_INLINE const PairSums<N>& total() noexcept {
+    even.add_sums(odd);
+    return even;
+  }
+};
+template <int N>
+struct PartSums<N, false> {
+  PairSums<N> sums;
+
+  template <int I>
+  ALWAYS_INLINE void add(__m512i upper, __m512i lower, const TokenColumns& q) noexcept {
+    sums.add(upper, lower, q);
+  }
+  ALWAYS_INLINE const PairSums<N>& total() noexcept { return sums; }
 };
 
 template <int N>
@@ -400,90 +447,148 @@ ALWAYS_INLINE void store_pair(float* y, int64_t y_stride, __mmask16 upper_rows,
 
 // 12 tokens x 2 tiles are 24 of the 32 registers.
 constexpr int64_t kPairTokens = 12;
-constexpr int64_t kPanelStep = 2 * kGroupBytes;  // 4 columns of 32 rows, a byte each
 
 // Where the codes of a part's tokens come from: the tiles alone, the tiles filling the panel on the
 // way, or the panel.
 enum class Source { kTiles, kTilesToPanel, kPanel };
 
-template <int P, Source kSource, int N>
-ALWAYS_INLINE void add_plane(PairSums<N>& sums, __m512i upper_group, __m512i lower_group,
-                             uint8_t* panel, const int8_t* q0, const int8_t* q1, const int8_t* q2,
-                             int64_t stride) noexcept {
-  uint8_t* step = panel + kPanelStep * P;
-  if constexpr (kSource == Source::kPanel) {
-    upper_group = _mm512_load_si512(step);
-    lower_group = _mm512_load_si512(step + kGroupBytes);
-  } else {
-    upper_group = plane<P>(upper_group);
-    lower_group = plane<P>(lower_group);
-  }
+// The panel: of each 4 columns a step, a byte for each of 32 rows.
+constexpr int64_t kPanelStep = 2 * kGroupBytes;
+
+// Codes of the columns of step kStep, the I-th that are added; to the panel on the way if it is to
+// be filled.
+template <int I, int kStep, Source kSource, int N>
+ALWAYS_INLINE void add_codes(PartSums<N>& sums, __m512i upper, __m512i lower, uint8_t* panel,
+                             const TokenColumns& q) noexcept {
   if constexpr (kSource == Source::kTilesToPanel) {
-    _mm512_store_si512(step, upper_group);
-    _mm512_store_si512(step + kGroupBytes, lower_group);
+    _mm512_store_si512(panel + kPanelStep * kStep, upper);
+    _mm512_store_si512(panel + kPanelStep * kStep + kGroupBytes, lower);
   }
-  sums.add(upper_group, lower_group, q0 + 4 * P, q1 + 4 * P, q2 + 4 * P, stride);
+  sums.template add<I>(upper, lower, q.at(4 * kStep));
 }
 
-// Two tiles with N tokens.
-template <int N, Source kSource>
+template <int kStep, int N>
+ALWAYS_INLINE void add_step(PartSums<N>& sums, uint8_t* panel, const TokenColumns& q) noexcept {
+  add_codes<kStep, kStep, Source::kPanel>(
+      sums, _mm512_load_si512(panel + kPanelStep * kStep),
+      _mm512_load_si512(panel + kPanelStep * kStep + kGroupBytes), panel, q);
+}
+
+// A group of two bits.
+template <Source kSource, int N>
+ALWAYS_INLINE void add_group(PartSums<N>& sums, const uint8_t* upper, const uint8_t* lower,
+                             uint8_t* panel, const TokenColumns& q) noexcept {
+  const __m512i u = _mm512_load_si512(upper), l = _mm512_load_si512(lower);
+  add_codes<0, 0, kSource>(sums, plane<0>(u), plane<0>(l), panel, q);
+  add_codes<1, 1, kSource>(sums, plane<1>(u), plane<1>(l), panel, q);
+  add_codes<2, 2, kSource>(sums, plane<2>(u), plane<2>(l), panel, q);
+  add_codes<3, 3, kSource>(sums, plane<3>(u), plane<3>(l), panel, q);
+}
+
+#ifdef __AVX512VBMI__
+
+// Vector K of a set of base 3: the planes of group K, and plane K of the fifth group.
+template <int K, Source kSource, int N>
+ALWAYS_INLINE void add_vector(PartSums<N>& sums, const uint8_t* upper, const uint8_t* lower,
+                              uint8_t* panel, const TokenColumns& q) noexcept {
+  const Base3Vector u(upper + kGroupBytes * K), l(lower + kGroupBytes * K);
+  const __m512i u_rest = u.rest(), l_rest = l.rest();
+  const auto& digit = kBase3Tables.digit;
+  const auto& fifth = kBase3Tables.fifth[0];
+  add_codes<5 * K, 4 * K, kSource>(sums, u.looked_up(digit[0], u_rest),
+                                   l.looked_up(digit[0], l_rest), panel, q);
+  add_codes<5 * K + 1, 4 * K + 1, kSource>(sums, u.looked_up(digit[1], u_rest),
+                                           l.looked_up(digit[1], l_rest), panel, q);
+  add_codes<5 * K + 2, 4 * K + 2, kSource>(sums, u.looked_up(digit[2], u_rest),
+                                           l.looked_up(digit[2], l_rest), panel, q);
+  add_codes<5 * K + 3, 4 * K + 3, kSource>(sums, u.looked_up(digit[3]), l.looked_up(digit[3]),
+                                           panel, q);
+  add_codes<5 * K + 4, 16 + K, kSource>(sums, u.looked_up(fifth), l.looked_up(fifth), panel, q);
+}
+
+#endif
+
+// Two tiles with N tokens. kPacking: that of the tiles, kTwoBit or kBase3.
+template <int N, Source kSource, Packing kPacking>
 void pair_part(float* y, int64_t y_stride, const Tile& upper, const Tile& lower, uint8_t* panel,
                float scale, const QuantizedRows& x, int64_t token) noexcept {
-  const int64_t stride = x.stride;
-  const int8_t* q0 = x.q + token * stride;  // of the first N % 4 tokens, or 4
-  const int8_t* q1 = q0 + (N > 4 ? (N - 1) % 4 + 1 : 0) * stride;
-  const int8_t* q2 = q1 + (N > 8 ? 4 : 0) * stride;
+  TokenColumns q = TokenColumns::of<N>(x, token);
+  const uint8_t *u = upper.groups, *l = lower.groups;
   const int64_t next_pair = 2 * (lower.stream - upper.stream);
-  PairSums<N> sums;
-  for (int64_t g = 0; g < upper.count; ++g) {
-    __m512i upper_group = _mm512_setzero_si512(), lower_group = upper_group;
-    if constexpr (kSource != Source::kPanel) {
-      prefetch_far(upper.stream + 2 * kGroupBytes * g, next_pair);
-      prefetch_far(upper.stream + 2 * kGroupBytes * g + 64, next_pair);
-      upper_group = _mm512_load_si512(upper.groups + kGroupBytes * g);
-      lower_group = _mm512_load_si512(lower.groups + kGroupBytes * g);
+  int64_t count = upper.count;
+  PartSums<N> sums;
+#ifdef __AVX512VBMI__
+  if constexpr (kSource != Source::kPanel && kPacking == Packing::kBase3) {
+    for (; count >= 5; count -= 5) {
+      for (int64_t line = 0; line < 4 * kGroupBytes; line += 64) {
+        prefetch_abreast(u + line, next_pair);
+        prefetch_abreast(l + line, next_pair);
+      }
+      add_vector<0, kSource>(sums, u, l, panel, q);
+      add_vector<1, kSource>(sums, u, l, panel, q);
+      add_vector<2, kSource>(sums, u, l, panel, q);
+      add_vector<3, kSource>(sums, u, l, panel, q);
+      u += 4 * kGroupBytes;
+      l += 4 * kGroupBytes;
+      panel += 20 * kPanelStep;
+      q = q.at(5 * kGroupCols);
     }
-    add_plane<0, kSource>(sums, upper_group, lower_group, panel, q0, q1, q2, stride);
-    add_plane<1, kSource>(sums, upper_group, lower_group, panel, q0, q1, q2, stride);
-    add_plane<2, kSource>(sums, upper_group, lower_group, panel, q0, q1, q2, stride);
-    add_plane<3, kSource>(sums, upper_group, lower_group, panel, q0, q1, q2, stride);
-    panel += 4 * kPanelStep;
-    q0 += kGroupCols;
-    q1 += kGroupCols;
-    q2 += kGroupCols;
   }
-  store_pair(y, y_stride, upper.rows, lower.rows, sums, scale, x, token);
+#endif
+  const int64_t upper_ahead = upper.stream - upper.groups,
+                lower_ahead = lower.stream - lower.groups;
+  for (; count > 0; --count) {
+    if constexpr (kSource == Source::kPanel) {
+      add_step<0>(sums, panel, q);
+      add_step<1>(sums, panel, q);
+      add_step<2>(sums, panel, q);
+      add_step<3>(sums, panel, q);
+    } else {
+      prefetch_abreast(u + upper_ahead, next_pair);
+      prefetch_abreast(l + lower_ahead, next_pair);
+      add_group<kSource>(sums, u, l, panel, q);
+      u += kGroupBytes;
+      l += kGroupBytes;
+    }
+    panel += 4 * kPanelStep;
+    q = q.at(kGroupCols);
+  }
+  store_pair(y, y_stride, upper.rows, lower.rows, sums.total(), scale, x, token);
 }
 
-// More than kFewTokens in parts of nearly equal size: at least this, at most kPairTokens.
-constexpr int64_t kSmallestPart = (kPairTokens + 1) / 2;
-static_assert(kSmallestPart <= kFewTokens + 1);
-
-template <int N, Source kSource>
+// n tokens, kLeast <= n <= N.
+template <int N, int kLeast, Source kSource, Packing kPacking>
 inline void pair_of(int64_t n, float* y, int64_t y_stride, const Tile& upper, const Tile& lower,
                     uint8_t* panel, float scale, const QuantizedRows& x, int64_t token) noexcept {
-  if constexpr (N > kSmallestPart) {
+  if constexpr (N > kLeast) {
     if (n < N) {
-      return pair_of<N - 1, kSource>(n, y, y_stride, upper, lower, panel, scale, x, token);
+      return pair_of<N - 1, kLeast, kSource, kPacking>(n, y, y_stride, upper, lower, panel, scale,
+                                                       x, token);
     }
   }
-  pair_part<N, kSource>(y, y_stride, upper, lower, panel, scale, x, token);
+  pair_part<N, kSource, kPacking>(y, y_stride, upper, lower, panel, scale, x, token);
 }
 
-inline void many_tokens(float* y, int64_t y_stride, const Tile& upper, const Tile& lower,
+// Two tiles with two or more tokens, in parts of nearly equal size.
+template <Packing kPacking>
+inline void pair_tokens(float* y, int64_t y_stride, const Tile& upper, const Tile& lower,
                         uint8_t* panel, float scale, const QuantizedRows& x,
                         int64_t tokens) noexcept {
   const int64_t parts = (tokens + kPairTokens - 1) / kPairTokens;
-  int64_t end = tokens / parts;
   if (parts == 1) {
-    return pair_of<kPairTokens, Source::kTiles>(end, y, y_stride, upper, lower, panel, scale, x, 0);
+    return pair_of<kPairTokens, 2, Source::kTiles, kPacking>(tokens, y, y_stride, upper, lower,
+                                                             panel, scale, x, 0);
   }
-  pair_of<kPairTokens, Source::kTilesToPanel>(end, y, y_stride, upper, lower, panel, scale, x, 0);
+  constexpr int kLeast = (kPairTokens + 1) / 2;
+  int64_t end = tokens / parts;
+  pair_of<kPairTokens, kLeast, Source::kTilesToPanel, kPacking>(end, y, y_stride, upper, lower,
+                                                                panel, scale, x, 0);
   for (int64_t part = 1; part < parts; ++part) {
     const int64_t t = end;
     end = tokens * (part + 1) / parts;
-    pair_of<kPairTokens, Source::kPanel>(end - t, y + t * y_stride, y_stride, upper, lower, panel,
-                                         scale, x, t);
+    // Whatever the tiles' packing is: once compiled for the panel.
+    pair_of<kPairTokens, kLeast, Source::kPanel, Packing::kTwoBit>(
+        end - t, y + t * y_stride, y_stride, upper, lower, panel, scale, x, t);
   }
 }
 
@@ -496,44 +601,44 @@ inline Tile tile_of_row(const TernaryMatrix& w, int64_t row, int64_t last_row,
           padded_cols(w.cols) / kGroupCols, first_lanes(at_most(last_row - row, kTileRows))};
 }
 
-// One token multiplies whole pairs of tiles, or all rows of a file; returns the first row left.
-inline int64_t one_token(float* y, const TernaryMatrix& w, int64_t first_row, int64_t last_row,
-                         const QuantizedRows& x, uint8_t* scratch) noexcept {
-  int64_t r = first_row;
-  if (w.packing == Packing::kFileRows) {
-    for (; r < last_row; r += kTileRows) {
-      tile_one_rows(y + r, w, r / kTileRows, first_lanes(at_most(last_row - r, kTileRows)), x);
-    }
-    return r;
-  }
-  for (; r + kTileRows < last_row; r += 2 * kTileRows) {
+// A pair of tiles from row r on, base 3 where it lies: only a pair is multiplied from there.
+inline Tile base3_tile_of_row(const TernaryMatrix& w, int64_t row, int64_t last_row) noexcept {
+  const uint8_t* stream = tile_stream(w, row / kTileRows);
+  return {stream, stream, padded_cols(w.cols) / kGroupCols,
+          first_lanes(at_most(last_row - row, kTileRows))};
+}
+
+// Rows r.. of a pair of tiles with any number of tokens.
+inline void pair_of_rows(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t r,
+                         int64_t last_row, const QuantizedRows& x, int64_t tokens,
+                         uint8_t* scratch) noexcept {
+  const int64_t two_bit_bytes = tile_bytes(Packing::kTwoBit, w.cols);
+  uint8_t* panel = scratch + 2 * two_bit_bytes;
 #ifdef __AVX512VBMI__
-    if (w.packing == Packing::kBase3) {
-      const __mmask16 lower_rows = first_lanes(at_most(last_row - r - kTileRows, kTileRows));
-      tiles_one_base3(y + r, w, r / kTileRows, lower_rows, x);
-      continue;
-    }
-#endif
-    uint8_t* lower_scratch = scratch + tile_bytes(Packing::kTwoBit, w.cols);
-    const Tile upper = tile_of_row(w, r, last_row, scratch);
-    const Tile lower = tile_of_row(w, r + kTileRows, last_row, lower_scratch);
-    tiles_one(y + r, upper, lower, w.scale, x);
+  if (w.packing == Packing::kBase3) {
+    const Tile upper = base3_tile_of_row(w, r, last_row);
+    const Tile lower = base3_tile_of_row(w, r + kTileRows, last_row);
+    if (tokens == 1) return tiles_one_base3(y + r, w, r / kTileRows, lower.rows, x);
+    return pair_tokens<Packing::kBase3>(y + r, y_stride, upper, lower, panel, w.scale, x, tokens);
   }
-  return r;
+#endif
+  const Tile upper = tile_of_row(w, r, last_row, scratch);
+  const Tile lower = tile_of_row(w, r + kTileRows, last_row, scratch + two_bit_bytes);
+  if (tokens == 1) return tiles_one(y + r, upper, lower, w.scale, x);
+  pair_tokens<Packing::kTwoBit>(y + r, y_stride, upper, lower, panel, w.scale, x, tokens);
 }
 
 void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t first_row,
                     int64_t last_row, const QuantizedRows& x, int64_t tokens,
                     uint8_t* scratch) noexcept {
-  const int64_t two_bit_bytes = tile_bytes(Packing::kTwoBit, w.cols);
   int64_t r = first_row;
-  if (tokens == 1) r = one_token(y, w, first_row, last_row, x, scratch);
-  if (tokens > kFewTokens) {
-    for (; r + kTileRows < last_row; r += 2 * kTileRows) {
-      const Tile upper = tile_of_row(w, r, last_row, scratch);
-      const Tile lower = tile_of_row(w, r + kTileRows, last_row, scratch + two_bit_bytes);
-      many_tokens(y + r, y_stride, upper, lower, scratch + 2 * two_bit_bytes, w.scale, x, tokens);
+  if (tokens == 1 && w.packing == Packing::kFileRows) {
+    for (; r < last_row; r += kTileRows) {
+      tile_one_rows(y + r, w, r / kTileRows, first_lanes(at_most(last_row - r, kTileRows)), x);
     }
+  }
+  for (; tokens > 0 && r + kTileRows < last_row; r += 2 * kTileRows) {
+    pair_of_rows(y, y_stride, w, r, last_row, x, tokens, scratch);
   }
   const int64_t parts = (tokens + kFewTokens - 1) / kFewTokens;  // of nearly equal size
   for (; r < last_row; r += kTileRows) {
