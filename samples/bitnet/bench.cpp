@@ -28,7 +28,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr ReplyKind reply_kinds[] = {
-    {"copy", 0, true, 0, 200},   // tokens tried ahead are right if the model goes on copying
+    {"copy", 0, true, 0, 200},   // tokens tried ahead are right if the model says the same again
     {"loop", 0, false, 4, 64},   // with any model they are mostly right
     {"plain", 1, false, 0, 16},  // and hardly ever
 };

@@ -121,22 +121,6 @@ constexpr std::string_view passage =
     "north does nobody paint or sleep: then every hand is needed to pull the boats up the beach, "
     "for the waves of January have broken stronger walls than these.";
 
-// Of a copied text a little is there a third time: the reply begins inside what it may go on
-// copying.
-constexpr size_t beginning = 16;
-
-// The prompt leaves room for the reply in the model's context.
-std::vector<int32_t> prompt_of(const Subject& subject, const BenchTest& test) {
-  const auto context = static_cast<size_t>(model_info(subject.model).context_length);
-  const size_t room = context > test.tokens + beginning ? context - test.tokens - beginning : 0;
-  std::vector<int32_t> prompt = tokenize(subject.model, passage, BITNET_TOKENIZE_SPECIAL);
-  prompt.resize(std::min({prompt.size(), test.text->prompt_tokens, room / 2}));
-  if (!test.text->copies || prompt.empty()) return prompt;
-  const size_t once = prompt.size();
-  for (size_t i = 0; i < once + beginning; ++i) prompt.push_back(prompt[i % once]);
-  return prompt;
-}
-
 // So large a bias that no other token is picked.
 std::vector<bitnet_logit_bias> only(size_t words, const std::vector<int32_t>& prompt) {
   std::vector<bitnet_logit_bias> favoured;
@@ -147,20 +131,16 @@ std::vector<bitnet_logit_bias> only(size_t words, const std::vector<int32_t>& pr
 }
 
 // The speed is that of the tokens behind the first: the prompt's pass gives the first.
-BenchRun run_reply(const Subject& subject, const BenchTest& test) {
+struct Written {
+  std::vector<int32_t> tokens;
+  bitnet_generate_info info;
+};
+Written write_reply(const Subject& subject, const std::vector<int32_t>& tokens,
+                    const GenerationSettings& settings) {
   truncate(subject, 0, 0);
-  const std::vector<int32_t> tokens = prompt_of(subject, test);
-  const std::vector<bitnet_logit_bias> favoured = only(test.text->words, tokens);
   bitnet_generate_options prompt = BITNET_GENERATE_OPTIONS_INIT;
   prompt.tokens = tokens.data();
   prompt.token_count = tokens.size();
-  GenerationSettings settings;
-  settings.max_tokens = test.tokens;
-  settings.ignore_end = true;
-  settings.drafts = test.drafts;
-  settings.sampling.temperature = test.text->temperature;
-  settings.sampling.bias = favoured.data();
-  settings.sampling.bias_count = static_cast<uint32_t>(favoured.size());
   const Generator generator = open_generator(subject.ctx.get(), settings, prompt);
 
   bitnet_error why = BITNET_ERROR_INIT;
@@ -171,16 +151,47 @@ BenchRun run_reply(const Subject& subject, const BenchTest& test) {
     status = bitnet_generate_next(generator.get(), &piece, &bytes, &why);
   } while (status == BITNET_OK);
   if (status != BITNET_DONE) check(status, why);
-
-  const bitnet_generate_info info = generator_info(generator.get());
-  if (info.token_count < 2) throw Failure(test.name + ": the reply ended before its second token");
-  BenchRun run;
-  run.tokens = info.token_count - 1;
-  run.seconds = info.decode_seconds;
-  run.drafted = info.drafted_tokens;
-  run.accepted = info.accepted_tokens;
-  run.written.assign(info.tokens, info.tokens + info.token_count);
   truncate(subject, 0, 0);
+  Written written = {{}, generator_info(generator.get())};
+  written.tokens.assign(written.info.tokens, written.info.tokens + written.info.token_count);
+  return written;
+}
+
+// The speed is that of the tokens behind the first: the prompt's pass gives the first.
+BenchRun run_reply(const Subject& subject, const BenchTest& test) {
+  // The prompt leaves room for the reply in the model's context.
+  const ReplyKind& text = *test.text;
+  const auto context = static_cast<size_t>(model_info(subject.model).context_length);
+  const size_t room = context > 2 * test.tokens ? context - 2 * test.tokens : 0;
+  std::vector<int32_t> prompt = tokenize(subject.model, passage, BITNET_TOKENIZE_SPECIAL);
+  prompt.resize(std::min({prompt.size(), text.prompt_tokens, room / 2}));
+
+  const std::vector<bitnet_logit_bias> favoured = only(text.words, prompt);
+  GenerationSettings settings;
+  settings.max_tokens = test.tokens;
+  settings.ignore_end = true;
+  settings.drafts = -1;
+  settings.sampling.temperature = text.temperature;
+  settings.sampling.bias = favoured.data();
+  settings.sampling.bias_count = static_cast<uint32_t>(favoured.size());
+  if (text.copies) {
+    const std::vector<int32_t> once = prompt;
+    const std::vector<int32_t> reply = write_reply(subject, prompt, settings).tokens;
+    prompt.insert(prompt.end(), reply.begin(), reply.end());
+    prompt.insert(prompt.end(), once.begin(), once.end());
+  }
+
+  settings.drafts = test.drafts;
+  Written written = write_reply(subject, prompt, settings);
+  if (written.info.token_count < 2) {
+    throw Failure(test.name + ": the reply ended before its second token");
+  }
+  BenchRun run;
+  run.tokens = written.info.token_count - 1;
+  run.seconds = written.info.decode_seconds;
+  run.drafted = written.info.drafted_tokens;
+  run.accepted = written.info.accepted_tokens;
+  run.written = std::move(written.tokens);
   return run;
 }
 
@@ -211,7 +222,7 @@ bitnet_ctx_stats difference(const bitnet_ctx_stats& before, bitnet_ctx_stats aft
 }  // namespace
 
 uint64_t reply_positions(const ReplyKind& text, uint32_t tokens) {
-  return (text.copies ? 2 * text.prompt_tokens + beginning : text.prompt_tokens) + tokens;
+  return text.copies ? 2 * (text.prompt_tokens + tokens) : text.prompt_tokens + tokens;
 }
 
 BenchRun run_test(const Subject& subject, const BenchTest& test) {

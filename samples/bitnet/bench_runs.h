@@ -13,7 +13,7 @@ namespace cli {
 struct ReplyKind {
   const char* name;
   float temperature;
-  bool copies;           // the prompt is a text twice, so that a model may go on copying it
+  bool copies;           // the prompt is a text, the model's reply to it, and the text again
   size_t words;          // tokens the reply is held to, so that any model repeats itself; 0: all
   size_t prompt_tokens;  // of the text at most
 };
