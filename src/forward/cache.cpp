@@ -10,21 +10,22 @@ int64_t pages_of(int64_t positions) noexcept {
   return (positions + kPagePositions - 1) / kPagePositions;
 }
 
-int64_t page_numbers(const HyperParameters& hyper) noexcept {
-  return hyper.layers * hyper.kv_heads * 2 * kPagePositions * hyper.head_dim;
+int64_t block_numbers(const HyperParameters& hyper) noexcept {
+  return 2 * kPagePositions * hyper.head_dim;
 }
 
 }  // namespace
 
 uint64_t KvCache::bytes_of(const HyperParameters& hyper, int64_t positions) noexcept {
-  return static_cast<uint64_t>(pages_of(positions)) * static_cast<uint64_t>(page_numbers(hyper)) *
-         sizeof(uint16_t);
+  const int64_t blocks = pages_of(positions) * hyper.layers * hyper.kv_heads;
+  return static_cast<uint64_t>(blocks * block_numbers(hyper)) * sizeof(uint16_t);
 }
 
 KvCache::KvCache(const HyperParameters& hyper, int64_t positions, int64_t sequences)
-    : kv_heads_(hyper.kv_heads),
+    : layers_(hyper.layers),
+      kv_heads_(hyper.kv_heads),
       head_dim_(hyper.head_dim),
-      page_numbers_(page_numbers(hyper)),
+      block_numbers_(block_numbers(hyper)),
       storage_(bytes_of(hyper, positions)),
       users_(static_cast<size_t>(pages_of(positions))),
       sequences_(static_cast<size_t>(sequences)) {
@@ -37,6 +38,14 @@ int32_t KvCache::take_page() noexcept {
   free_.pop_back();
   users_[static_cast<size_t>(page)] = 1;
   return page;
+}
+
+void KvCache::copy_page(int32_t from, int32_t to) noexcept {
+  for (int64_t layer = 0; layer < layers_; ++layer) {
+    for (int64_t head = 0; head < kv_heads_; ++head) {
+      std::copy_n(block(from, layer, head), block_numbers_, block(to, layer, head));
+    }
+  }
 }
 
 void KvCache::drop_page(int32_t page) noexcept {
@@ -77,8 +86,7 @@ void KvCache::reserve(int64_t sequence, int64_t count) {
       users_[static_cast<size_t>(s.pages.back())] > 1) {
     const int32_t shared = s.pages.back();
     const int32_t own = take_page();
-    std::memcpy(block(own, 0, 0), block(shared, 0, 0),
-                static_cast<size_t>(page_numbers_) * sizeof(uint16_t));
+    copy_page(shared, own);
     drop_page(shared);
     s.pages.back() = own;
   }
