@@ -92,7 +92,7 @@ void fill_with_codes(Buffer& bytes) {
   }
 }
 
-// Every packing, for the counts of tokens that have bodies of their own.
+// Every packing and reading, for the counts of tokens that have bodies of their own.
 Output run_ternary_matmul(const Ops& ops) {
   constexpr int64_t kTiles = (kRows + kTileRows - 1) / kTileRows, kFileCols = 256;
   constexpr int64_t kManyTokens = 27;
@@ -105,8 +105,10 @@ Output run_ternary_matmul(const Ops& ops) {
                tiles.data() + t * tile_bytes(Packing::kTwoBit, kCols), kStride / kGroupCols);
   }
   const TernaryMatrix matrices[] = {
-      {tiles.data(), kRows, kCols, 0.75f, Packing::kTwoBit, 0},
-      {base3.data(), kRows, kCols, 0.75f, Packing::kBase3, 0},
+      {tiles.data(), kRows, kCols, 0.75f, Packing::kTwoBit, 0, Reading::kPairs},
+      {tiles.data(), kRows, kCols, 0.75f, Packing::kTwoBit, 0, Reading::kSingles},
+      {base3.data(), kRows, kCols, 0.75f, Packing::kBase3, 0, Reading::kPairs},
+      {base3.data(), kRows, kCols, 0.75f, Packing::kBase3, 0, Reading::kSingles},
       {tiles.data(), kRows, kFileCols, 0.75f, Packing::kFileRows, 64},
       {tiles.data(), kRows, kFileCols, 0.75f, Packing::kFileRows, 66},
   };

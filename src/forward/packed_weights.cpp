@@ -191,11 +191,11 @@ Status pack_share(const Projection& p, const TernaryMatrix& matrix, uint8_t* bas
   return {};
 }
 
-// ---- Which packing reads faster here -----------------------------------------------------------
+// ---- Which packing and which reading are faster here --------------------------------------------
 
 // What a trial computes on: enough weights that they do not fit the second-level caches.
 constexpr uint64_t kTrialBytes = uint64_t{48} << 20;
-// A packing that reads less must be faster by this much.
+// Base 3 and kSingles must be faster than two bits and kPairs by this much.
 constexpr double kTrialMargin = 1.02;
 
 uint64_t last_level_cache() noexcept {
@@ -225,7 +225,7 @@ class Trial {
     tiles_ = Buffer(packed);
     uint8_t* at = tiles_.data();
     for (const Projection* p : projections_) {
-      matrices_.push_back({at, p->rows, p->cols, p->scale, packing, 0});
+      matrices_.push_back({at, p->rows, p->cols, p->scale, packing});
       at += tile_bytes(*p, packing);
     }
     scratch_bytes_ = ternary_scratch_bytes(widest);
@@ -254,7 +254,8 @@ class Trial {
     return {};
   }
 
-  double seconds() noexcept {
+  double seconds(Reading reading) noexcept {
+    for (TernaryMatrix& m : matrices_) m.reading = reading;
     const auto start = std::chrono::steady_clock::now();
     const float scale = 1.0f;
     const int32_t sum = 0;
@@ -310,20 +311,33 @@ void flush_caches(const ModelDescription& model, const Ops& ops, uint64_t bytes,
 
 // A model that stays in the cache is computed there, whatever memory could do: no trial. Nor of a
 // damaged one: packing all of it will say what is wrong.
-Packing Weights::faster_packing(uint64_t trial_from, ThreadPool& pool) const {
+Weights::Layout Weights::fastest_layout(const Options& options, ThreadPool& pool) const {
+  Layout layout;
+  if (options.weights == BITNET_WEIGHTS_BASE3) layout.packing = Packing::kBase3;
   const uint64_t cache = last_level_cache();
-  if (trial_from == 0) trial_from = std::max(cache / 2, kTrialBytes);
-  if (tile_bytes(model, Packing::kTwoBit) < trial_from) return Packing::kTwoBit;
-  Trial two_bit(model, ops, Packing::kTwoBit, pool), base3(model, ops, Packing::kBase3, pool);
-  if (!two_bit.pack().ok() || !base3.pack().ok()) return Packing::kTwoBit;
-  double best_two_bit = 1e9, best_base3 = 1e9;
-  for (int round = 0; round < 2; ++round) {
-    flush_caches(model, ops, cache, pool);
-    best_two_bit = std::min(best_two_bit, two_bit.seconds());
-    flush_caches(model, ops, cache, pool);
-    best_base3 = std::min(best_base3, base3.seconds());
+  const uint64_t from =
+      options.trial_from != 0 ? options.trial_from : std::max(cache / 2, kTrialBytes);
+  if (tile_bytes(model, Packing::kTwoBit) < from) return layout;
+
+  double best = 0;  // 0: nothing was tried
+  for (Packing packing : {Packing::kTwoBit, Packing::kBase3}) {
+    if (options.weights != BITNET_WEIGHTS_AUTO && packing != layout.packing) continue;
+    Trial trial(model, ops, packing, pool);
+    if (!trial.pack().ok()) return layout;
+    double pairs = 1e9, singles = 1e9;
+    for (int round = 0; round < 2; ++round) {
+      flush_caches(model, ops, cache, pool);
+      pairs = std::min(pairs, trial.seconds(Reading::kPairs));
+      flush_caches(model, ops, cache, pool);
+      singles = std::min(singles, trial.seconds(Reading::kSingles));
+    }
+    const Reading reading = singles * kTrialMargin < pairs ? Reading::kSingles : Reading::kPairs;
+    const double seconds = std::min(pairs, singles);
+    if (best != 0 && seconds * kTrialMargin >= best) continue;
+    best = seconds;
+    layout = {packing, reading};
   }
-  return best_base3 * kTrialMargin < best_two_bit ? Packing::kBase3 : Packing::kTwoBit;
+  return layout;
 }
 
 namespace {
@@ -405,7 +419,8 @@ Status Weights::take_from_file(ThreadPool& pool) {
 
 // Every thread packs the rows that its like begins with in a context of as many threads, so that
 // they lie in the memory near to it.
-Status Weights::pack(Packing packing, ThreadPool& pool, const Progress& progress) {
+Status Weights::pack(const Layout& layout, ThreadPool& pool, const Progress& progress) {
+  const Packing packing = layout.packing;
   // Each matrix is a whole number of 64-byte groups, so all of them stay aligned in one block.
   tiles_ = Buffer(tile_bytes(model, packing));
   kind_ = packing == Packing::kBase3 ? BITNET_WEIGHTS_BASE3 : BITNET_WEIGHTS_2BIT;
@@ -414,9 +429,8 @@ Status Weights::pack(Packing packing, ThreadPool& pool, const Progress& progress
     LayerWeights described;
     for (const Role& role : kRoles) {
       const Projection& p = layer.*role.first;
-      described.*role.second = p.ternary
-                                   ? ternary_linear(p, {tiles, p.rows, p.cols, p.scale, packing, 0})
-                                   : dense_linear(p);
+      const TernaryMatrix matrix = {tiles, p.rows, p.cols, p.scale, packing, 0, layout.reading};
+      described.*role.second = p.ternary ? ternary_linear(p, matrix) : dense_linear(p);
       tiles += tile_bytes(p, packing);
     }
     layers.push_back(described);
@@ -441,11 +455,8 @@ Result<Ptr<const Weights>> Weights::prepare(const ModelDescription& model, const
   if (options.weights == BITNET_WEIGHTS_FILE) {
     BITNET_TRY(weights->take_from_file(*pool));
   } else {
-    Packing packing = options.weights == BITNET_WEIGHTS_BASE3 ? Packing::kBase3 : Packing::kTwoBit;
-    if (options.weights == BITNET_WEIGHTS_AUTO) {
-      packing = weights->faster_packing(options.trial_from, *pool);
-    }
-    BITNET_TRY(weights->pack(packing, *pool, options.progress.part(0, 0.7)));
+    const Layout layout = weights->fastest_layout(options, *pool);
+    BITNET_TRY(weights->pack(layout, *pool, options.progress.part(0, 0.7)));
   }
   if (screens(model, options.head)) {
     BITNET_LET(weights->screen,

@@ -37,8 +37,8 @@ class Weights {
     bitnet_head head = BITNET_HEAD_AUTO;
     int threads = 1;
     Progress progress;  // called on the preparing thread only
-    // With BITNET_WEIGHTS_AUTO, bytes of weights from which on packings are tried; 0: as many as
-    // the caches cannot hold. For tests of the trial.
+    // Bytes of weights from which on packings and readings are tried; 0: as many as the caches
+    // cannot hold. For tests of the trial.
     uint64_t trial_from = 0;
   };
   // The description must outlive the weights. Fails with BITNET_E_FORMAT on codes that are not
@@ -72,8 +72,13 @@ class Weights {
 
  private:
   Status take_from_file(ThreadPool& pool);
-  Status pack(Packing packing, ThreadPool& pool, const Progress& progress);
-  Packing faster_packing(uint64_t trial_from, ThreadPool& pool) const;
+  // How ternary matrices are kept: what was asked for, and the rest as a trial finds it faster.
+  struct Layout {
+    Packing packing = Packing::kTwoBit;
+    Reading reading = Reading::kPairs;
+  };
+  Status pack(const Layout& layout, ThreadPool& pool, const Progress& progress);
+  Layout fastest_layout(const Options& options, ThreadPool& pool) const;
 
   bitnet_weights kind_ = BITNET_WEIGHTS_2BIT;
   Buffer tiles_;

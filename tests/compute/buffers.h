@@ -96,12 +96,13 @@ class Source {
   std::mt19937 engine_;
 };
 
-// A way to keep the codes of a ternary matrix; gaps: as TQ2_0 has them.
+// A way to keep the codes of a ternary matrix and to read them; gaps: as TQ2_0 has them.
 struct Kind {
   const char* name;
   Packing packing;
   FileOrder order = FileOrder::kTopDown;
   bool gaps = false;
+  Reading reading = Reading::kPairs;
 
   int64_t unit() const {  // of columns
     return packing != Packing::kFileRows ? 1 : gaps ? 256 : kFileBlockCols;
@@ -110,6 +111,8 @@ struct Kind {
 constexpr Kind kPackings[] = {
     {"two bits", Packing::kTwoBit},
     {"base 3", Packing::kBase3},
+    {"two bits, singly", Packing::kTwoBit, FileOrder::kTopDown, false, Reading::kSingles},
+    {"base 3, singly", Packing::kBase3, FileOrder::kTopDown, false, Reading::kSingles},
     {"I2_S rows", Packing::kFileRows},
     {"TQ2_0 rows", Packing::kFileRows, FileOrder::kBottomUp, true},
 };
@@ -125,7 +128,13 @@ struct Ternary {
         tiles(kind_.packing == Packing::kFileRows ? 0 : packed_bytes(kind_.packing, rows, cols)),
         file(kind_.packing == Packing::kFileRows ? new uint8_t[size_t(rows * row_bytes + 1)]
                                                  : nullptr),
-        matrix{file ? file.get() + 1 : tiles.data(), rows, cols, scale, kind.packing, row_bytes} {
+        matrix{file ? file.get() + 1 : tiles.data(),
+               rows,
+               cols,
+               scale,
+               kind.packing,
+               row_bytes,
+               kind.reading} {
     fill(1);
   }
   void set(int64_t r, int64_t c, int code) {

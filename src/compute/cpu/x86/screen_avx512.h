@@ -30,11 +30,14 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
                        int64_t token, int64_t block) noexcept {
   const int8_t* high = x.high + token * x.stride + kScreenBlock * block;
   const int8_t* low = x.low + token * x.stride + kScreenBlock * block;
-  __m512i high_sums[N], low_sums[N];
+  // A token or two have too few sums to hide how long a product takes: each half has its own.
+  constexpr int kHalves = N <= 2 ? 2 : 1;
+  __m512i high_sums[kHalves * N], low_sums[kHalves * N];
 #pragma GCC unroll 8
-  for (int n = 0; n < N; ++n) high_sums[n] = low_sums[n] = _mm512_setzero_si512();
+  for (int n = 0; n < kHalves * N; ++n) high_sums[n] = low_sums[n] = _mm512_setzero_si512();
 #pragma GCC unroll 2
   for (int half = 0; half < 2; ++half) {
+    const int first = half % kHalves * N;
     each_group([&](auto group) __attribute__((always_inline)) {
       constexpr int kG = decltype(group)::kIndex;
       const __m512i rows =
@@ -42,13 +45,18 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
 #pragma GCC unroll 8
       for (int n = 0; n < N; ++n) {
         const int64_t at = n * x.stride + 4 * kG;
-        high_sums[n] = _mm512_dpbusd_epi32(high_sums[n], rows, broadcast_dword(high + at));
-        low_sums[n] = _mm512_dpbusd_epi32(low_sums[n], rows, broadcast_dword(low + at));
+        __m512i &h = high_sums[first + n], &l = low_sums[first + n];
+        h = _mm512_dpbusd_epi32(h, rows, broadcast_dword(high + at));
+        l = _mm512_dpbusd_epi32(l, rows, broadcast_dword(low + at));
       }
     });
     codes += Codes::kHalfBytes;
     high += kScreenHalfCols;
     low += kScreenHalfCols;
+  }
+  for (int n = 0; kHalves == 2 && n < N; ++n) {
+    high_sums[n] = _mm512_add_epi32(high_sums[n], high_sums[N + n]);
+    low_sums[n] = _mm512_add_epi32(low_sums[n], low_sums[N + n]);
   }
 #pragma GCC unroll 8
   for (int n = 0; n < N; ++n) {

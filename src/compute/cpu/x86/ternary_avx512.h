@@ -198,17 +198,17 @@ struct Tile {
   __mmask16 rows;
 };
 
-// Two tiles are read abreast, which loads activations for both. From memory they come as the one
-// stream that they are, upper then lower, `offset` bytes of each being read: asked for as two
-// streams they come more slowly. Measured on Zen 5, two threads, one token, share of a plain read:
-// two bits 0.87 -> 0.95, base 3 0.88 -> 0.95; 16 to 64 KB ahead are all alike.
+// Two tiles are read abreast, which loads activations for both: `offset` bytes of each are read,
+// the next pair of tiles is asked for.
 inline void prefetch_pair(const uint8_t* upper, const uint8_t* lower, int64_t offset) noexcept {
-  constexpr int64_t kFar = 32768, kNear = 4096;
-  prefetch_far(upper + 2 * offset, kFar);
-  prefetch_far(upper + 2 * offset, kFar + 64);
-  prefetch_near(upper + offset, kNear);
-  prefetch_near(lower + offset, kNear);
+  const int64_t next_pair = 2 * (lower - upper);
+  prefetch_far(upper + offset, next_pair);
+  prefetch_far(lower + offset, next_pair);
+  prefetch_near(upper + offset, 2048);
+  prefetch_near(lower + offset, 2048);
 }
+// Reading::kSingles.
+constexpr int64_t kSingleAhead = 16384;
 
 inline void store_one(float* y, __mmask16 rows, const TileSums<1>& sums, float scale,
                       const QuantizedRows& x) noexcept {
@@ -227,6 +227,15 @@ inline void tiles_one(float* y, const Tile& upper, const Tile& lower, float scal
   }
   store_one(y, upper.rows, upper_sums, scale, x);
   store_one(y + kTileRows, lower.rows, lower_sums, scale, x);
+}
+
+inline void tile_one(float* y, const Tile& tile, float scale, const QuantizedRows& x) noexcept {
+  TileSums<1> sums;
+  for (int64_t g = 0; g < tile.count; ++g) {
+    prefetch_far(tile.stream + kGroupBytes * g, kSingleAhead);
+    sums.add_group(_mm512_load_si512(tile.groups + kGroupBytes * g), x.q + kGroupCols * g, 0);
+  }
+  store_one(y, tile.rows, sums, scale, x);
 }
 
 // One tile from the rows of a file. While it is read all over, the next is asked for line by line.
@@ -304,6 +313,31 @@ inline void tiles_one_base3(float* y, const TernaryMatrix& w, int64_t t, __mmask
   store_one(y, first_lanes(kTileRows), upper_sums, w.scale, x);
   store_one(y + kTileRows, lower_rows, lower_sums, w.scale, x);
 }
+
+inline void tile_one_base3(float* y, const TernaryMatrix& w, int64_t t, __mmask16 rows,
+                           const QuantizedRows& x) noexcept {
+  const uint8_t* tile = tile_stream(w, t);
+  int64_t count = padded_cols(w.cols) / kGroupCols;
+  const int8_t* q = x.q;
+  Base3Sums digits;
+  for (; count >= 5; count -= 5) {
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) {
+      prefetch_far(tile, kSingleAhead);
+      digits.add_vector(tile, q + kGroupCols * k, q + kGroupCols * 4 + 4 * k);
+      tile += kGroupBytes;
+    }
+    q += 5 * kGroupCols;
+  }
+  TileSums<1> sums = digits.in_two_bits();
+  for (; count > 0; --count) {
+    prefetch_far(tile, kSingleAhead);
+    sums.add_group(_mm512_load_si512(tile), q, 0);
+    tile += kGroupBytes;
+    q += kGroupCols;
+  }
+  store_one(y, rows, sums, w.scale, x);
+}
 #endif
 
 // One tile with N tokens; every load and AND of the weights serves them all.
@@ -327,8 +361,6 @@ constexpr int64_t kFewTokens = 6;
 inline void few_tokens(float* y, int64_t y_stride, const Tile& tile, float scale,
                        const QuantizedRows& x, int64_t token, int64_t n) noexcept {
   switch (n) {
-    case 1:
-      return tile_several<1>(y, y_stride, tile, scale, x, token);
     case 2:
       return tile_several<2>(y, y_stride, tile, scale, x, token);
     case 3:
@@ -592,7 +624,7 @@ inline Tile tile_of_row(const TernaryMatrix& w, int64_t row, int64_t last_row,
           padded_cols(w.cols) / kGroupCols, first_lanes(at_most(last_row - row, kTileRows))};
 }
 
-// A pair of tiles from row r on, base 3 where it lies: only a pair is multiplied from there.
+// Base 3 where it lies.
 inline Tile base3_tile_of_row(const TernaryMatrix& w, int64_t row, int64_t last_row) noexcept {
   const uint8_t* stream = tile_stream(w, row / kTileRows);
   return {stream, stream, padded_cols(w.cols) / kGroupCols,
@@ -619,25 +651,40 @@ inline void pair_of_rows(float* y, int64_t y_stride, const TernaryMatrix& w, int
   pair_tokens<Packing::kTwoBit>(y + r, y_stride, upper, lower, panel, w.scale, x, tokens);
 }
 
+// Rows r.. of one tile.
+inline void tile_of_rows(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t r,
+                         int64_t last_row, const QuantizedRows& x, int64_t tokens,
+                         uint8_t* scratch) noexcept {
+  const __mmask16 rows = first_lanes(at_most(last_row - r, kTileRows));
+  if (tokens == 1 && w.packing == Packing::kFileRows) {
+    return tile_one_rows(y + r, w, r / kTileRows, rows, x);
+  }
+#ifdef __AVX512VBMI__
+  if (tokens == 1 && w.packing == Packing::kBase3) {
+    return tile_one_base3(y + r, w, r / kTileRows, rows, x);
+  }
+#endif
+  const Tile tile = tile_of_row(w, r, last_row, scratch);
+  if (tokens == 1) return tile_one(y + r, tile, w.scale, x);
+  const int64_t parts = (tokens + kFewTokens - 1) / kFewTokens;  // of nearly equal size
+  for (int64_t part = 0; part < parts; ++part) {
+    const int64_t t = tokens * part / parts, n = tokens * (part + 1) / parts - t;
+    few_tokens(y + t * y_stride + r, y_stride, tile, w.scale, x, t, n);
+  }
+}
+
 void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t first_row,
                     int64_t last_row, const QuantizedRows& x, int64_t tokens,
                     uint8_t* scratch) noexcept {
+  if (tokens == 0) return;
+  const bool pairs =
+      tokens > 1 || (w.reading == Reading::kPairs && w.packing != Packing::kFileRows);
   int64_t r = first_row;
-  if (tokens == 1 && w.packing == Packing::kFileRows) {
-    for (; r < last_row; r += kTileRows) {
-      tile_one_rows(y + r, w, r / kTileRows, first_lanes(at_most(last_row - r, kTileRows)), x);
-    }
-  }
-  for (; tokens > 0 && r + kTileRows < last_row; r += 2 * kTileRows) {
+  for (; pairs && r + kTileRows < last_row; r += 2 * kTileRows) {
     pair_of_rows(y, y_stride, w, r, last_row, x, tokens, scratch);
   }
-  const int64_t parts = (tokens + kFewTokens - 1) / kFewTokens;  // of nearly equal size
   for (; r < last_row; r += kTileRows) {
-    const Tile tile = tile_of_row(w, r, last_row, scratch);
-    for (int64_t part = 0; part < parts; ++part) {
-      const int64_t t = tokens * part / parts, n = tokens * (part + 1) / parts - t;
-      few_tokens(y + t * y_stride + r, y_stride, tile, w.scale, x, t, n);
-    }
+    tile_of_rows(y, y_stride, w, r, last_row, x, tokens, scratch);
   }
 }
 
