@@ -289,9 +289,10 @@ struct Ops {
 
   // For measuring the machine, not for the forward pass. read_stream returns the sum modulo 2^64 of
   // the data as little-endian 64-bit words (the last one completed with zero bytes), as fast as one
-  // forward stream can be read; int8_multiply_adds runs about `count` int8 multiply-adds from
-  // registers at the highest rate this ISA has and returns how many it really did.
-  uint64_t (*read_stream)(const uint8_t* data, int64_t bytes) noexcept;
+  // forward stream can be read, with hints as kPairs has them or without; int8_multiply_adds runs
+  // about `count` int8 multiply-adds from registers at the highest rate this ISA has and returns
+  // how many it really did.
+  uint64_t (*read_stream)(const uint8_t* data, int64_t bytes, Reading reading) noexcept;
   uint64_t (*int8_multiply_adds)(uint64_t count) noexcept;
 };
 

@@ -300,7 +300,7 @@ void flush_caches(const ModelDescription& model, const Ops& ops, uint64_t bytes,
       for (const Role& role : kRoles) {
         const Bytes data = (model.layers[i].*role.first).data;
         const Share part = share_of(static_cast<int64_t>(data.size()), 64, worker, pool.size());
-        sum += ops.read_stream(data.data() + part.first, part.last - part.first);
+        sum += ops.read_stream(data.data() + part.first, part.last - part.first, Reading::kPairs);
         read += data.size();
       }
     }

@@ -705,7 +705,7 @@ void screen_matmul(float* y, int64_t y_stride, const ScreenMatrix& w, int64_t fi
                    int64_t last_row, const ScreenInput& x, int64_t tokens) noexcept;
 void screen_rest(float* y, const ScreenRest& w, const int32_t* rows, int64_t count,
                  const ScreenInput& x, int64_t token) noexcept;
-uint64_t read_stream(const uint8_t* data, int64_t bytes) noexcept;
+uint64_t read_stream(const uint8_t* data, int64_t bytes, Reading reading) noexcept;
 uint64_t int8_multiply_adds(uint64_t count) noexcept;
 
 constexpr Ops table(const char* name) noexcept {

@@ -313,7 +313,7 @@ void scale(float* x, float factor, int64_t n) noexcept {
   for (int64_t i = 0; i < n; ++i) x[i] = x[i] * factor;
 }
 
-uint64_t read_stream(const uint8_t* data, int64_t bytes) noexcept {
+uint64_t read_stream(const uint8_t* data, int64_t bytes, Reading) noexcept {
   uint64_t sum = 0;
   for (int64_t i = 0; i < bytes; i += 8) {
     uint64_t word = 0;

@@ -8,12 +8,12 @@
 namespace bitnet {
 namespace {
 
-uint64_t read_stream(const uint8_t* data, int64_t bytes) noexcept {
+uint64_t read_stream(const uint8_t* data, int64_t bytes, Reading reading) noexcept {
   uint64x2_t sums[4];
   for (uint64x2_t& sum : sums) sum = vdupq_n_u64(0);
   int64_t i = 0;
   for (; i + 64 <= bytes; i += 64) {
-    prefetch_line(data + i);
+    if (reading == Reading::kPairs) prefetch_line(data + i);
     for (int s = 0; s < 4; ++s) {
       sums[s] = vaddq_u64(sums[s], vreinterpretq_u64_u8(vld1q_u8(data + i + 16 * s)));
     }

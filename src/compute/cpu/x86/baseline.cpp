@@ -107,12 +107,12 @@ void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t 
   }
 }
 
-uint64_t read_stream(const uint8_t* data, int64_t bytes) noexcept {
+uint64_t read_stream(const uint8_t* data, int64_t bytes, Reading reading) noexcept {
   __m128i sums[4];
   for (__m128i& sum : sums) sum = _mm_setzero_si128();
   int64_t i = 0;
   for (; i + 64 <= bytes; i += 64) {
-    prefetch_line(data + i);
+    if (reading == Reading::kPairs) prefetch_line(data + i);
     for (int s = 0; s < 4; ++s) {
       const __m128i* words = reinterpret_cast<const __m128i*>(data + i + 16 * s);
       sums[s] = _mm_add_epi64(sums[s], _mm_loadu_si128(words));

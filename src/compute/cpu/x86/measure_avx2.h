@@ -8,12 +8,12 @@
 namespace bitnet {
 namespace {
 
-uint64_t read_stream(const uint8_t* data, int64_t bytes) noexcept {
+uint64_t read_stream(const uint8_t* data, int64_t bytes, Reading reading) noexcept {
   __m256i sums[4];
   for (__m256i& sum : sums) sum = _mm256_setzero_si256();
   int64_t i = 0;
   for (; i + 128 <= bytes; i += 128) {
-    prefetch_line(data + i);
+    if (reading == Reading::kPairs) prefetch_line(data + i);
     prefetch_line(data + i + 64);
     for (int s = 0; s < 4; ++s) {
       const __m256i* words = reinterpret_cast<const __m256i*>(data + i + 32 * s);

@@ -690,13 +690,13 @@ void ternary_matmul(float* y, int64_t y_stride, const TernaryMatrix& w, int64_t 
 
 // ---- Measuring the machine ----------------------------------------------------------------------
 
-uint64_t read_stream(const uint8_t* data, int64_t bytes) noexcept {
+uint64_t read_stream(const uint8_t* data, int64_t bytes, Reading reading) noexcept {
   __m512i sums[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(),
                      _mm512_setzero_si512()};
   int64_t i = 0;
   for (; i + 256 <= bytes; i += 256) {
     for (int s = 0; s < 4; ++s) {
-      prefetch_line(data + i + 64 * s);
+      if (reading == Reading::kPairs) prefetch_line(data + i + 64 * s);
       sums[s] = _mm512_add_epi64(sums[s], _mm512_loadu_si512(data + i + 64 * s));
     }
   }
