@@ -1,7 +1,6 @@
 #include "forward/cache.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace bitnet {
 namespace {
