@@ -130,10 +130,10 @@ std::vector<bitnet_logit_bias> only(size_t words, const std::vector<int32_t>& pr
   return favoured;
 }
 
-// The speed is that of the tokens behind the first: the prompt's pass gives the first.
+// A reply, and what its generator counted.
 struct Written {
   std::vector<int32_t> tokens;
-  bitnet_generate_info info;
+  bitnet_generate_info info;  // without its tokens, which went with the generator
 };
 Written write_reply(const Subject& subject, const std::vector<int32_t>& tokens,
                     const GenerationSettings& settings) {
@@ -154,6 +154,7 @@ Written write_reply(const Subject& subject, const std::vector<int32_t>& tokens,
   truncate(subject, 0, 0);
   Written written = {{}, generator_info(generator.get())};
   written.tokens.assign(written.info.tokens, written.info.tokens + written.info.token_count);
+  written.info.tokens = nullptr;
   return written;
 }
 
