@@ -78,6 +78,27 @@ TEST(KvCache, ForkSharesPagesUntilOneGrows) {
   EXPECT_EQ(cache.positions_used(), 0);
 }
 
+// Blocks lie in groups of pages, of which the last may have fewer: none may overlap another.
+TEST(KvCache, EveryPageHasItsOwnPlace) {
+  for (int64_t pages : {1, 7, 8, 9, 16, 19}) {
+    KvCache cache(small(), pages * kPagePositions, 2);
+    std::vector<int32_t> tokens;
+    for (int32_t p = 0; p < pages * kPagePositions - kPagePositions / 2; ++p) tokens.push_back(p);
+    append(cache, 0, tokens);
+    expect_holds(cache, 0, tokens);
+    if (pages == 1) continue;
+    // Without its last page there is one free, which a copy of another takes.
+    tokens.resize(static_cast<size_t>((pages - 1) * kPagePositions - 1));
+    cache.truncate(0, static_cast<int64_t>(tokens.size()));
+    cache.fork(0, 1);
+    append(cache, 1, {7});
+    expect_holds(cache, 0, tokens);
+    tokens.push_back(7);
+    expect_holds(cache, 1, tokens);
+    EXPECT_EQ(cache.pages_free(), 0);
+  }
+}
+
 TEST(KvCache, ReplaceIsAllOrNothing) {
   KvCache cache(small(), 256, 2);
   append(cache, 0, std::vector<int32_t>(65, 1));
