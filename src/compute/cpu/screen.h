@@ -7,6 +7,9 @@
 //                       halves start at codes, exact
 //   ScreenWords         a vector of 16-bit words
 //   kScreenTokens       the most tokens block_sums can serve from its registers
+//   pair_sums<N>(sums, codes, x, token, block)
+//                       the same for the unpacked codes of two tiles, one behind the other
+//   kPairScreenTokens   the most tokens pair_sums can serve; 0: there is none
 //   rest_sums(codes, high, low)
 //                       lane l: the sum of code * x over columns 4l..4l+3 of a block, from 16 bytes
 //                       of a rest's codes and the bytes of x
@@ -65,65 +68,103 @@ inline void screen_tile_any(int64_t n, float* y, int64_t y_stride, int64_t rows,
   screen_tile<N>(y, y_stride, rows, tile, cols, x, token);
 }
 
-// acc of N tokens goes on by one unpacked block. A function each, that their sums stay in
+// Many tokens, more than registers serve: every block is unpacked once for all of them.
+constexpr int64_t kManyScreenTokens = 64;
+struct ManySums {
+  Lanes of[kManyScreenTokens];
+};
+
+// The sums of T tiles with N tokens go on by one unpacked block. A function each, that they stay in
 // registers.
-template <int N>
-__attribute__((noinline)) void add_block(Lanes* acc, const uint8_t* codes, const uint8_t* scales,
-                                         const ScreenInput& x, int64_t token,
+template <int T, int N>
+__attribute__((noinline)) void add_block(ManySums* acc, const uint8_t* codes,
+                                         const uint8_t* const* scales, const ScreenInput& x,
+                                         int64_t first_token, int64_t token,
                                          int64_t block) noexcept {
-  IntLanes sums[N];
-  block_sums<N, ByteCodes>(sums, codes, x, token, block);
-  const Lanes scale = load_bfloat(scales);
-  for (int i = 0; i < N; ++i) acc[i] = fused(to_lanes(sums[i]), scale, acc[i]);
+  IntLanes sums[T][N];
+  if constexpr (T == 1) {
+    block_sums<N, ByteCodes>(sums[0], codes, x, first_token + token, block);
+  } else {
+    pair_sums(sums, codes, x, first_token + token, block);
+  }
+  for (int tile = 0; tile < T; ++tile) {
+    const Lanes scale = load_bfloat(scales[tile] + 32 * block);
+    for (int i = 0; i < N; ++i) {
+      Lanes& a = acc[tile].of[token + i];
+      a = fused(to_lanes(sums[tile][i]), scale, a);
+    }
+  }
 }
 
 // n <= N tokens.
-template <int N>
-inline void add_block_any(int64_t n, Lanes* acc, const uint8_t* codes, const uint8_t* scales,
-                          const ScreenInput& x, int64_t token, int64_t block) noexcept {
+template <int T, int N>
+inline void add_block_any(int64_t n, ManySums* acc, const uint8_t* codes,
+                          const uint8_t* const* scales, const ScreenInput& x, int64_t first_token,
+                          int64_t token, int64_t block) noexcept {
   if constexpr (N > 1) {
-    if (n < N) return add_block_any<N - 1>(n, acc, codes, scales, x, token, block);
+    if (n < N) {
+      return add_block_any<T, N - 1>(n, acc, codes, scales, x, first_token, token, block);
+    }
   }
-  add_block<N>(acc, codes, scales, x, token, block);
+  add_block<T, N>(acc, codes, scales, x, first_token, token, block);
 }
 
-// One tile with more tokens than registers serve, for whom every block is unpacked once.
-constexpr int64_t kManyScreenTokens = 64;
-inline void screen_tile_many(float* y, int64_t y_stride, int64_t rows, const uint8_t* tile,
-                             int64_t cols, const ScreenInput& x, int64_t token,
-                             int64_t tokens) noexcept {
-  const uint8_t* codes = tile + screen_scale_bytes(cols);
+// T tiles with at most kManyScreenTokens tokens. Two tiles load the tokens for both.
+template <int T>
+inline void screen_tiles_many(float* y, int64_t y_stride, int64_t rows, const uint8_t* tiles,
+                              int64_t cols, const ScreenInput& x, int64_t token,
+                              int64_t tokens) noexcept {
+  constexpr int kTokens = T == 1 ? kScreenTokens : kPairScreenTokens;
   const int64_t blocks = padded_cols(cols) / kScreenBlock;
-  const int64_t parts = (tokens + kScreenTokens - 1) / kScreenTokens;  // of nearly equal size
-  Lanes acc[kManyScreenTokens];
-  for (int64_t n = 0; n < tokens; ++n) acc[n] = zero();
+  const int64_t parts = (tokens + kTokens - 1) / kTokens;  // of nearly equal size
+  const uint8_t *scales[T], *codes[T];
+  ManySums acc[T];
+  for (int tile = 0; tile < T; ++tile) {
+    scales[tile] = tiles + tile * screen_tile_bytes(cols);
+    codes[tile] = scales[tile] + screen_scale_bytes(cols);
+    for (int64_t n = 0; n < tokens; ++n) acc[tile].of[n] = zero();
+  }
   for (int64_t block = 0; block < blocks; ++block) {
-    prefetch_block(tile, codes, block);
-    alignas(64) uint8_t bytes[kTileRows * kScreenBlock];
-    unpack_block<ScreenWords>(bytes, codes);
+    alignas(64) uint8_t bytes[T * kUnpackedBytes];
+    for (int tile = 0; tile < T; ++tile) {
+      prefetch_block(scales[tile], codes[tile], block);
+      unpack_block<ScreenWords>(bytes + kUnpackedBytes * tile, codes[tile]);
+      codes[tile] += 2 * kScreenHalfBytes;
+    }
     for (int64_t part = 0; part < parts; ++part) {
       const int64_t t = tokens * part / parts, n = tokens * (part + 1) / parts - t;
-      add_block_any<kScreenTokens>(n, acc + t, bytes, tile + 32 * block, x, token + t, block);
+      add_block_any<T, kTokens>(n, acc, bytes, scales, x, token, t, block);
     }
-    codes += 2 * kScreenHalfBytes;
   }
-  for (int64_t n = 0; n < tokens; ++n) {
-    store_scores(y + n * y_stride, acc[n], rows, x.scale[token + n]);
+  for (int tile = 0; tile < T; ++tile) {
+    for (int64_t n = 0; n < tokens; ++n) {
+      store_scores(y + n * y_stride + kTileRows * tile, acc[tile].of[n], rows - kTileRows * tile,
+                   x.scale[token + n]);
+    }
   }
 }
 
 void screen_matmul(float* y, int64_t y_stride, const ScreenMatrix& w, int64_t first_row,
                    int64_t last_row, const ScreenInput& x, int64_t tokens) noexcept {
-  for (int64_t r = first_row; r < last_row && tokens > 0; r += kTileRows) {
+  int64_t tiles = 1;
+  for (int64_t r = first_row; r < last_row && tokens > 0; r += tiles * kTileRows) {
     const uint8_t* tile = w.tiles + r / kTileRows * screen_tile_bytes(w.cols);
-    const int64_t rows = at_most(last_row - r, kTileRows);
+    const int64_t rows = last_row - r;
     if (tokens <= kScreenTokens) {
       screen_tile_any<kScreenTokens>(tokens, y + r, y_stride, rows, tile, w.cols, x, 0);
       continue;
     }
+    tiles = kPairScreenTokens > 0 && rows > kTileRows ? 2 : 1;
     for (int64_t t = 0; t < tokens; t += kManyScreenTokens) {
-      screen_tile_many(y + t * y_stride + r, y_stride, rows, tile, w.cols, x, t,
-                       at_most(tokens - t, kManyScreenTokens));
+      float* const to = y + t * y_stride + r;
+      const int64_t n = at_most(tokens - t, kManyScreenTokens);
+      if constexpr (kPairScreenTokens > 0) {
+        if (tiles == 2) {
+          screen_tiles_many<2>(to, y_stride, rows, tile, w.cols, x, t, n);
+          continue;
+        }
+      }
+      screen_tiles_many<1>(to, y_stride, rows, tile, w.cols, x, t, n);
     }
   }
 }

@@ -60,6 +60,8 @@ inline __attribute__((always_inline)) void each_group(const Body& body) noexcept
 }
 constexpr int kScreenHalfCols = 4 * kScreenHalfGroups;
 
+constexpr int64_t kUnpackedBytes = 2 * ByteCodes::kHalfBytes;  // of a tile and block
+
 // In registers as wide as those the bytes are read with, or reading would wait for the writes.
 template <class Words>
 inline void unpack_block(uint8_t* bytes, const uint8_t* codes) noexcept {

@@ -8,6 +8,7 @@ namespace bitnet {
 namespace {
 
 constexpr int kScreenTokens = 2;  // 2 x 4 high and 2 x 4 low sums are 16 of the 32 registers
+constexpr int kPairScreenTokens = 0;
 static_assert(kScreenCodes <= 128);
 
 template <int N, class Codes>

@@ -8,6 +8,7 @@ namespace bitnet {
 namespace {
 
 constexpr int kScreenTokens = 1;  // a register a row: 16 of the 32
+constexpr int kPairScreenTokens = 0;
 
 // x of 16 columns; the four of a group twice, for the rows in either half of a register.
 struct ScreenColumns {

@@ -8,6 +8,7 @@ namespace bitnet {
 namespace {
 
 constexpr int kScreenTokens = 4;  // 4 x 2 sums and the codes are 12 of the 16 registers
+constexpr int kPairScreenTokens = 0;
 
 // The products of groups G..G+3 of half a block with bytes of their columns, from the first of them
 // on: sums of two in 16 bits, which hold four groups, and of four added to `sum`.

@@ -14,6 +14,7 @@ namespace {
 using IntLanes = __m512i;
 typedef uint16_t ScreenWords __attribute__((vector_size(64)));
 constexpr int kScreenTokens = 8;  // a high and a low sum each, and acc: 24 of the 32 registers
+constexpr int kPairScreenTokens = 6;  // of two tiles: as many
 
 inline Lanes to_lanes(IntLanes sums) noexcept {
   return {_mm512_cvtepi32_ps(sums)};
@@ -63,6 +64,38 @@ inline void block_sums(IntLanes (&sums)[N], const uint8_t* codes, const ScreenIn
     const int32_t sum = x.sum[(token + n) * (x.stride / kScreenBlock) + block];
     const __m512i both = _mm512_add_epi32(_mm512_slli_epi32(high_sums[n], 8), low_sums[n]);
     sums[n] = _mm512_sub_epi32(both, _mm512_set1_epi32(kScreenMiddle * sum));
+  }
+}
+
+template <int N>
+inline void pair_sums(IntLanes (&sums)[2][N], const uint8_t* codes, const ScreenInput& x,
+                      int64_t token, int64_t block) noexcept {
+  const int8_t* high = x.high + token * x.stride + kScreenBlock * block;
+  const int8_t* low = x.low + token * x.stride + kScreenBlock * block;
+  __m512i upper_high[N], upper_low[N], lower_high[N], lower_low[N];
+#pragma GCC unroll 6
+  for (int n = 0; n < N; ++n) {
+    const int32_t sum = x.sum[(token + n) * (x.stride / kScreenBlock) + block];
+    upper_low[n] = lower_low[n] = _mm512_set1_epi32(-kScreenMiddle * sum);
+    upper_high[n] = lower_high[n] = _mm512_setzero_si512();
+  }
+  for (int g = 0; g < 2 * kScreenHalfGroups; ++g) {
+    const __m512i upper = _mm512_load_si512(codes + 64 * g);
+    const __m512i lower = _mm512_load_si512(codes + kUnpackedBytes + 64 * g);
+#pragma GCC unroll 6
+    for (int n = 0; n < N; ++n) {
+      const __m512i h = broadcast_dword(high + n * x.stride + 4 * g);
+      const __m512i l = broadcast_dword(low + n * x.stride + 4 * g);
+      upper_high[n] = _mm512_dpbusd_epi32(upper_high[n], upper, h);
+      lower_high[n] = _mm512_dpbusd_epi32(lower_high[n], lower, h);
+      upper_low[n] = _mm512_dpbusd_epi32(upper_low[n], upper, l);
+      lower_low[n] = _mm512_dpbusd_epi32(lower_low[n], lower, l);
+    }
+  }
+#pragma GCC unroll 6
+  for (int n = 0; n < N; ++n) {
+    sums[0][n] = _mm512_add_epi32(_mm512_slli_epi32(upper_high[n], 8), upper_low[n]);
+    sums[1][n] = _mm512_add_epi32(_mm512_slli_epi32(lower_high[n], 8), lower_low[n]);
   }
 }
 

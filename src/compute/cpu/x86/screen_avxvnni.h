@@ -7,6 +7,7 @@ namespace bitnet {
 namespace {
 
 constexpr int kScreenTokens = 2;  // 2 x 4 sums are 8 of the 16 registers
+constexpr int kPairScreenTokens = 0;
 
 // 256 * high + low - kScreenMiddle * sum of x.
 inline __m256i joined_bytes(__m256i high, __m256i low, int32_t sum) noexcept {

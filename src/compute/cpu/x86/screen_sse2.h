@@ -16,6 +16,7 @@ struct IntLanes {
 };
 typedef uint16_t ScreenWords __attribute__((vector_size(16)));
 constexpr int kScreenTokens = 2;  // 2 x 4 sums are 8 of the 16 registers
+constexpr int kPairScreenTokens = 0;
 
 inline Lanes to_lanes(const IntLanes& sums) noexcept {
   return each([&](int i) { return _mm_cvtepi32_ps(sums.v[i]); });
