@@ -128,6 +128,8 @@ Output run_ternary_matmul(const Ops& ops) {
 }
 
 Output run_screen(const Ops& ops) {
+  // More than any body serves from registers.
+  constexpr int64_t kMostTokens = 13;
   Inputs in;
   Buffer tiles(static_cast<size_t>(screen_bytes(kRows, kCols)));
   // No byte reaches the exponents of infinities.
@@ -136,13 +138,14 @@ Output run_screen(const Ops& ops) {
   Buffer rest(static_cast<size_t>(kRows * screen_rest_row_bytes(kCols)));
   for (size_t i = 0; i < rest.bytes(); ++i) rest.data()[i] = static_cast<uint8_t>(in.bits() & 0x7e);
   constexpr int64_t kBlocks = kStride / kScreenBlock;
-  Buffer high(kTokens * kStride), low(kTokens * kStride), pairs(kTokens * kStride * 2);
-  Buffer sum(kTokens * kBlocks * 4), offsets(kTokens * kBlocks * 4);
+  Buffer high(kMostTokens * kStride), low(kMostTokens * kStride);
+  Buffer pairs(kMostTokens * kStride * 2);
+  Buffer sum(kMostTokens * kBlocks * 4), offsets(kMostTokens * kBlocks * 4);
   std::memset(sum.data(), 0, sum.bytes());
   std::memset(offsets.data(), 0, offsets.bytes());
-  float scale[kTokens];
-  for (int64_t t = 0; t < kTokens; ++t) scale[t] = in.number();
-  for (int64_t i = 0; i < kTokens * kStride; ++i) {
+  float scale[kMostTokens];
+  for (int64_t t = 0; t < kMostTokens; ++t) scale[t] = in.number();
+  for (int64_t i = 0; i < kMostTokens * kStride; ++i) {
     const int32_t x = static_cast<int32_t>(in.bits() % (2 * kScreenLargest + 1)) - kScreenLargest;
     const int32_t upper = (x + 128) >> 8;
     high.as<int8_t>()[i] = static_cast<int8_t>(upper);
@@ -152,7 +155,7 @@ Output run_screen(const Ops& ops) {
     offsets.as<float>()[i / kScreenBlock] -= static_cast<float>(3 * x);
     sum.as<int32_t>()[i / kScreenBlock] += x;
   }
-  Vec<float> y(kTokens * kRows);
+  Vec<float> y(kMostTokens * kRows);
   Output out;
   const ScreenInput x = {high.as<int8_t>(),
                          low.as<int8_t>(),
@@ -161,7 +164,7 @@ Output run_screen(const Ops& ops) {
                          offsets.as<float>(),
                          scale,
                          kStride};
-  for (int64_t tokens : {int64_t{1}, kTokens}) {
+  for (int64_t tokens : {int64_t{1}, kTokens, kMostTokens}) {
     ops.screen_matmul(y.data(), kRows, {tiles.data(), kRows, kCols}, 0, kRows, x, tokens);
     out.add(y.data(), tokens * kRows);
   }

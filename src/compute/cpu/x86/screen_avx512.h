@@ -13,7 +13,7 @@ namespace {
 
 using IntLanes = __m512i;
 typedef uint16_t ScreenWords __attribute__((vector_size(64)));
-constexpr int kScreenTokens = 8;  // a high and a low sum each, and acc: 24 of the 32 registers
+constexpr int kScreenTokens = 8;      // a high and a low sum each, and acc: 24 of the 32 registers
 constexpr int kPairScreenTokens = 6;  // of two tiles: as many
 
 inline Lanes to_lanes(IntLanes sums) noexcept {
