@@ -217,6 +217,26 @@ void ternary_products(benchmark::State& state, const Ops* ops, Packing packing) 
   state.counters["of_peak"] = rate / peaks()[ops];
 }
 
+// Some rows of a screened head; activations of 16 bits make two int8 multiply-adds of each.
+void screen_products(benchmark::State& state, const Ops* ops) {
+  constexpr int64_t kRows = 8192, kBlocks = kWidth / kScreenBlock;
+  const int64_t tokens = state.range(0);
+  const ScreenMatrix w{ternary_weights(), kRows, kWidth};  // the bytes may mean anything
+  const Activations high(tokens, kWidth), low(tokens, kWidth);
+  const std::vector<int16_t> pairs(static_cast<size_t>(tokens * kWidth));
+  const std::vector<int32_t> sum(static_cast<size_t>(tokens * kBlocks));
+  const std::vector<float> offsets(static_cast<size_t>(tokens * kBlocks));
+  const std::vector<float> scale(static_cast<size_t>(tokens), 1.0f);
+  const ScreenInput x{high.rows.q,    low.rows.q,   pairs.data(), sum.data(),
+                      offsets.data(), scale.data(), kWidth};
+  std::vector<float> y(static_cast<size_t>(kRows * tokens));
+  const double seconds =
+      timed(state, [&] { ops->screen_matmul(y.data(), kRows, w, 0, kRows, x, tokens); });
+  const double rate = static_cast<double>(2 * kRows * kWidth * tokens) / seconds;
+  state.counters["GMAC/s"] = rate / 1e9;
+  state.counters["of_peak"] = rate / peaks()[ops];
+}
+
 void dense_products(benchmark::State& state, const Ops* ops, DenseType type) {
   constexpr int64_t kRows = 128;
   const int64_t tokens = state.range(0), row_bytes = dense_row_bytes(type, kWidth);
@@ -316,6 +336,8 @@ void register_table(const Ops* ops) {
                          [=](auto& state) { ternary_products(state, ops, p); });
     for (int64_t tokens : {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128}) products->Arg(tokens);
   }
+  auto* screened = add("screen_products", [=](auto& state) { screen_products(state, ops); });
+  for (int64_t tokens : {1, 4, 8, 16, 64}) screened->Arg(tokens);
   const std::pair<const char*, DenseType> types[] = {
       {"f32", DenseType::kF32},   {"f16", DenseType::kF16},   {"bf16", DenseType::kBF16},
       {"q8_0", DenseType::kQ8_0}, {"q4_0", DenseType::kQ4_0}, {"q5_0", DenseType::kQ5_0},

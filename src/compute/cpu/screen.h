@@ -146,26 +146,23 @@ inline void screen_tiles_many(float* y, int64_t y_stride, int64_t rows, const ui
 
 void screen_matmul(float* y, int64_t y_stride, const ScreenMatrix& w, int64_t first_row,
                    int64_t last_row, const ScreenInput& x, int64_t tokens) noexcept {
-  int64_t tiles = 1;
-  for (int64_t r = first_row; r < last_row && tokens > 0; r += tiles * kTileRows) {
+  constexpr int kTilesOfMany = kPairScreenTokens > 0 ? 2 : 1;
+  int64_t step = kTileRows;
+  for (int64_t r = first_row; r < last_row && tokens > 0; r += step) {
     const uint8_t* tile = w.tiles + r / kTileRows * screen_tile_bytes(w.cols);
     const int64_t rows = last_row - r;
     if (tokens <= kScreenTokens) {
       screen_tile_any<kScreenTokens>(tokens, y + r, y_stride, rows, tile, w.cols, x, 0);
       continue;
     }
-    tiles = kPairScreenTokens > 0 && rows > kTileRows ? 2 : 1;
+    const bool last_tile = rows <= kTileRows;
     for (int64_t t = 0; t < tokens; t += kManyScreenTokens) {
-      float* const to = y + t * y_stride + r;
-      const int64_t n = at_most(tokens - t, kManyScreenTokens);
-      if constexpr (kPairScreenTokens > 0) {
-        if (tiles == 2) {
-          screen_tiles_many<2>(to, y_stride, rows, tile, w.cols, x, t, n);
-          continue;
-        }
-      }
-      screen_tiles_many<1>(to, y_stride, rows, tile, w.cols, x, t, n);
+      (last_tile ? screen_tiles_many<1>
+                 : screen_tiles_many<kTilesOfMany>)(y + t * y_stride + r, y_stride, rows, tile,
+                                                    w.cols, x, t,
+                                                    at_most(tokens - t, kManyScreenTokens));
     }
+    step = kTilesOfMany * kTileRows;
   }
 }
 
