@@ -9,22 +9,12 @@
 #include "base/progress.h"
 #include "base/status.h"
 #include "bitnet.h"
+#include "compute/linear.h"
 #include "compute/ops.h"
 #include "forward/screened_head.h"
 #include "model/model.h"
 
 namespace bitnet {
-
-// One linear map, y = W x: ternary (BitLinear) or dense.
-struct Linear {
-  bool ternary;
-  TernaryMatrix tiles;  // if ternary
-  DenseMatrix dense;    // if not
-  float output_scale;   // multiplied onto y after the product, unless 1
-
-  int64_t rows() const noexcept { return ternary ? tiles.rows : dense.rows; }
-  int64_t cols() const noexcept { return ternary ? tiles.cols : dense.cols; }
-};
 
 struct LayerWeights {
   Linear q, k, v, o, gate, up, down;
