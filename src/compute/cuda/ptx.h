@@ -53,6 +53,11 @@ __device__ inline uint4 load_once(const void* p) {
   return v;
 }
 
+// A number that another block of this kernel has written and announced (__threadfence, atomics).
+__device__ inline float load_fresh(const float* p) {
+  return __ldcg(p);
+}
+
 // 16 bytes from global to shared memory behind the thread's back; both places are 16-byte aligned.
 __device__ inline void copy_async(void* shared, const void* global) {
   const uint32_t to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));

@@ -1,0 +1,112 @@
+// A context's memory on a device, and the forward pass of a batch over it.
+#pragma once
+
+#include "compute/cuda/attention.h"
+#include "compute/cuda/model.h"
+#include "compute/cuda/rows.h"
+
+namespace bitnet::cuda {
+
+// Where a batch's numbers lie in the memory they are sent up in, in 32-bit words: first what
+// depends on the number of tokens, the page lists at the end.
+struct BatchPlaces {
+  int64_t position, page_list, wanted, blocks, cosine, sine, pages;  // token ids at 0
+  BatchPlaces(int64_t tokens, int64_t rope_pairs) noexcept;
+};
+
+// What a pass consists of besides the numbers sent up: passes of equal shape are equal launches.
+struct PassShape {
+  int64_t tokens = 0, blocks = 0, groups = 0, group_pages = 0;
+  int64_t words = 0;  // sent up
+  int64_t wanted = 0, first_row = 0;
+  uint64_t logits = 0;     // bit i: of the i-th wanted token; tokens beyond 64: all or none
+  int64_t vocabulary = 0;  // of the search for the largest logit; 0: none
+  bool operator==(const PassShape&) const = default;
+};
+
+}  // namespace bitnet::cuda
+
+namespace bitnet {
+
+class DeviceContext {
+ public:
+  static uint64_t bytes_of(const DeviceModelParts& shape,
+                           const DeviceContextOptions& options) noexcept;
+  // All on the current device, the model's. May throw std::bad_alloc.
+  static Result<Ptr<DeviceContext>> open(DeviceModel& model, const DeviceContextOptions& options);
+  ~DeviceContext();
+
+  Status reserve_rows(int64_t rows);
+  Status forward(const DeviceBatch& batch);
+  Status read_hidden(int64_t row, float* hidden);
+  Status read_logits(int64_t row, float* logits);
+  Status largest(int64_t row, int64_t vocabulary, int32_t* token);
+  Status copy_page(int32_t from, int32_t to);
+  Status read_page(int32_t page, uint16_t* numbers);
+  Status write_page(int32_t page, const uint16_t* numbers);
+
+  const DeviceModel& model() const noexcept { return model_; }
+  const DeviceCounts& counts() const noexcept { return counts_; }
+
+  // Use open().
+  DeviceContext(DeviceModel& model, const DeviceContextOptions& options) noexcept;
+
+ private:
+  struct Sizes;
+  struct Graph {
+    cuda::PassShape shape;
+    cudaGraphExec_t graph;
+  };
+  struct Output {
+    float* y;
+    int64_t stride;
+  };
+
+  Status allocate();
+  Status check(cudaError_t error, const char* what);
+  Status make_room_for_words(int64_t words);
+  Status send(const DeviceBatch& batch, cuda::PassShape* shape);
+  Status run(const cuda::PassShape& shape, const DeviceBatch& batch);
+  Status run_graph(const cuda::PassShape& shape);
+  Status synchronize(const char* what);
+  void forget_graphs() noexcept;
+  void count(const DeviceBatch& batch, const cuda::PassShape& shape) noexcept;
+
+  void enqueue_begin(const cuda::PassShape& shape);
+  void enqueue_layer(const cuda::PassShape& shape, int64_t layer);
+  void enqueue_results(const cuda::PassShape& shape);
+  void attend(const cuda::PassShape& shape, int64_t layer);
+  void multiply(int64_t tokens,
+                std::initializer_list<std::pair<const cuda::DeviceMap*, Output>> maps,
+                const cuda::Normed& input, int64_t input_stride, cuda::Then then);
+
+  const int32_t* words(int64_t place) const noexcept { return batch_.as<int32_t>() + place; }
+
+  DeviceModel& model_;
+  const DeviceContextOptions options_;
+  const int device_;
+  cuda::Stream stream_;
+  cuda::DeviceBytes memory_, batch_, rows_;
+  cuda::HostBytes sent_, row_, found_host_;
+  // In memory_.
+  float *x_, *q_, *k_, *v_, *attended_, *gate_, *up_, *normed_, *parts_;
+  int8_t* quantized_;
+  float* quantized_scale_;
+  int32_t* quantized_sum_;
+  uint16_t* cache_;
+  uint32_t* arrived_;
+  int64_t part_groups_;
+  // In rows_: hidden states, logits, largest of each row.
+  int64_t row_count_ = 0;
+  float *hidden_ = nullptr, *logits_ = nullptr;
+  unsigned long long* found_ = nullptr;
+  Vec<uint8_t> found_valid_;      // [rows] found_host_ has this row's, for vocabulary_
+  int64_t vocabulary_ = 0;        // that was last asked for
+  Vec<cuda::QueryBlock> blocks_;  // of the batch
+  Vec<Graph> graphs_;
+  size_t oldest_graph_ = 0;
+  Status failed_;  // what made the context unusable
+  DeviceCounts counts_ = {};
+};
+
+}  // namespace bitnet

@@ -1,0 +1,217 @@
+#include "compute/cuda/dense.h"
+
+#include <cstring>
+
+namespace bitnet::cuda {
+
+void arrange_rows(uint8_t* out, const DenseMatrix& w, int64_t first, int64_t last,
+                  float* floats) noexcept {
+  const Stored type = stored_as(w.type);
+  const int64_t bytes = stored_bytes(type), padded = dense_padded(w.cols);
+  const bool converted = type == Stored::kF32 && w.type != DenseType::kF32;
+  for (int64_t row = first; row < last; ++row, out += padded * bytes) {
+    const uint8_t* from = w.data + row * w.row_bytes;
+    if (converted) {
+      reference_ops().dense_row(floats, w, row);
+      from = reinterpret_cast<const uint8_t*>(floats);
+    }
+    std::memset(out, 0, static_cast<size_t>(padded * bytes));
+    for (int64_t i = 0; i < w.cols; ++i) {
+      std::memcpy(out + dense_place(i) * bytes, from + i * bytes, static_cast<size_t>(bytes));
+    }
+  }
+}
+
+namespace {
+
+constexpr int kThreads = 256, kDenseWarps = kThreads / kWarp;
+constexpr int kRows = 4;        // of a warp at once
+constexpr int kMostTokens = 4;  // of a launch at once
+
+__device__ inline float number_at(Stored type, const uint8_t* row, int64_t place) {
+  if (type == Stored::kF32) return reinterpret_cast<const float*>(row)[place];
+  const uint16_t half = reinterpret_cast<const uint16_t*>(row)[place];
+  return type == Stored::kF16 ? half_to_float(half) : float_of(uint32_t{half} << 16);
+}
+
+__global__ void embed_rows(DeviceDense table, const int32_t* token, float* x) {
+  wait_for_previous();
+  const int64_t row_bytes = dense_padded(table.cols) * (table.type == Stored::kF32 ? 4 : 2);
+  const uint8_t* row = table.data + token[blockIdx.x] * row_bytes;
+  float* to = x + static_cast<int64_t>(blockIdx.x) * table.cols;
+  for (int i = static_cast<int>(threadIdx.x); i < table.cols; i += static_cast<int>(blockDim.x)) {
+    to[i] = number_at(table.type, row, dense_place(i));
+  }
+  let_next_begin();
+}
+
+// A lane's 16 numbers of a block.
+template <Stored kType>
+struct Lane {
+  static constexpr int kLoads = kType == Stored::kF32 ? 4 : 2;  // of 16 bytes
+  uint4 raw[kLoads];
+
+  __device__ void load(const uint8_t* at) {
+    for (int i = 0; i < kLoads; ++i) raw[i] = load_once(at + 16 * i);
+  }
+  __device__ float number(int step) const {
+    constexpr int kPerWord = kType == Stored::kF32 ? 1 : 2;
+    const uint4& v = raw[step / (4 * kPerWord)];
+    const int i = step / kPerWord % 4;
+    const uint32_t word = i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
+    if (kType == Stored::kF32) return float_of(word);
+    const uint32_t half = word >> (step % 2 * 16) & 0xffffu;
+    return kType == Stored::kF16 ? half_to_float(static_cast<uint16_t>(half))
+                                 : float_of(half << 16);
+  }
+};
+
+// A warp computes kRows rows for the launch's tokens: its halves take blocks of 256 in turn, and
+// the tree's lowest level joins the halves.
+template <Stored kType, int kTokens>
+__global__ void __launch_bounds__(kThreads) dense_rows(DenseJob job) {
+  constexpr int64_t kNumberBytes = kType == Stored::kF32 ? 4 : 2;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp,
+            lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int half = lane / kLanes;
+  const int blocks = static_cast<int>(parts_of(job.w.cols, kBlock)), pairs = (blocks + 1) / 2;
+  const int64_t padded = dense_padded(job.w.cols);
+  auto* x =
+      reinterpret_cast<float*>(shared_memory());  // [kTokens][padded], placed like the weights
+  wait_for_previous();
+  for (int t = 0; t < kTokens; ++t) {
+    for (int i = static_cast<int>(threadIdx.x); i < padded; i += kThreads) {
+      x[t * padded + dense_place(i)] = i < job.w.cols ? job.x[t * job.x_stride + i] : 0.0f;
+    }
+  }
+  let_next_begin();
+  __syncthreads();
+
+  const int64_t row_bytes = padded * kNumberBytes;
+  const int64_t stride = static_cast<int64_t>(gridDim.x) * kDenseWarps * kRows;
+  for (int64_t first = (static_cast<int64_t>(blockIdx.x) * kDenseWarps + warp) * kRows;
+       first < job.w.rows; first += stride) {
+    // Lane k of `item` holds node k over two blocks; of 32 such nodes one node, in lane k / 32 of
+    // `node`.
+    float item[kRows][kTokens] = {}, node[kRows][kTokens] = {};
+    for (int pair = 0; pair < pairs; ++pair) {
+      const int block = 2 * pair + half;
+      const bool inside = block < blocks;
+      Lane<kType> w[kRows];
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        const int64_t row = min(first + r, static_cast<int64_t>(job.w.rows) - 1);
+        const int64_t at =
+            (static_cast<int64_t>(inside ? block : 0) * kBlock + lane % kLanes * kLanes);
+        w[r].load(job.w.data + row * row_bytes + at * kNumberBytes);
+      }
+      const int left = inside ? job.w.cols - block * kBlock : 0;  // elements, at most 256 count
+      const int steps = left >= kBlock ? kLanes : (left + kLanes - 1) / kLanes;
+#pragma unroll
+      for (int t = 0; t < kTokens; ++t) {
+        float sum[kRows] = {};
+        const float* from = x + t * padded + (inside ? block : 0) * kBlock + lane % kLanes * kLanes;
+#pragma unroll
+        for (int step = 0; step < kLanes; ++step) {
+          if (step >= steps) break;
+          const float v = from[step];
+#pragma unroll
+          for (int r = 0; r < kRows; ++r) sum[r] = fused(w[r].number(step), v, sum[r]);
+        }
+        __syncwarp();
+#pragma unroll
+        for (int r = 0; r < kRows; ++r) {
+          const float own = fold_half_warp(sum[r]);
+          const float other = __shfl_xor_sync(kAll, own, kLanes);
+          const float both = 2 * pair + 1 < blocks ? own + other : half == 0 ? own : other;
+          if (lane == pair % kWarp) item[r][t] = both;
+        }
+      }
+      if (pair % kWarp < kWarp - 1 && pair + 1 < pairs) continue;
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+        for (int t = 0; t < kTokens; ++t) {
+          const float total = warp_tree(item[r][t], pair % kWarp + 1);
+          if (lane == pair / kWarp) node[r][t] = total;
+        }
+      }
+    }
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+      for (int t = 0; t < kTokens; ++t) {
+        float y = pairs > kWarp ? warp_tree(node[r][t], static_cast<int>(parts_of(pairs, kWarp)))
+                                : node[r][t];
+        if (lane != 0 || first + r >= job.w.rows) continue;
+        if (job.output_scale != 1.0f) y = y * job.output_scale;
+        float* to = job.y + t * job.y_stride + first + r;
+        *to = job.add ? *to + y : y;
+      }
+    }
+  }
+}
+
+// Blocks that keep every processor of the largest parts busy, each for several rounds of rows.
+constexpr int64_t kMostBlocks = 1056;
+
+template <Stored kType, int kTokens>
+void slice(Stream& stream, const DenseJob& job) {
+  const int64_t blocks = parts_of(job.w.rows, kDenseWarps * kRows);
+  launch(stream, dense_rows<kType, kTokens>, grid(blocks < kMostBlocks ? blocks : kMostBlocks),
+         kThreads, kTokens * dense_padded(job.w.cols) * 4, job);
+}
+
+template <Stored kType>
+void product_of_type(Stream& stream, DenseJob job) {
+  int32_t left = job.tokens;
+  while (left > 0) {
+    const int32_t now = left >= kMostTokens ? kMostTokens : left >= 2 ? 2 : 1;
+    if (now == kMostTokens) {
+      slice<kType, kMostTokens>(stream, job);
+    } else if (now == 2) {
+      slice<kType, 2>(stream, job);
+    } else {
+      slice<kType, 1>(stream, job);
+    }
+    job.x += now * job.x_stride;
+    job.y += now * job.y_stride;
+    left -= now;
+  }
+}
+
+template <Stored kType>
+cudaError_t allow() {
+  constexpr int kMost = 160 << 10;
+  for (const void* kernel : {reinterpret_cast<const void*>(&dense_rows<kType, 1>),
+                             reinterpret_cast<const void*>(&dense_rows<kType, 2>),
+                             reinterpret_cast<const void*>(&dense_rows<kType, kMostTokens>)}) {
+    const cudaError_t error =
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMost);
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
+}
+
+}  // namespace
+
+void embed(Stream& stream, const DeviceDense& table, const int32_t* token, int64_t tokens,
+           float* x) {
+  launch(stream, embed_rows, grid(tokens), kThreads, 0, table, token, x);
+}
+
+void dense_product(Stream& stream, const DenseJob& job) {
+  if (job.w.type == Stored::kF32) return product_of_type<Stored::kF32>(stream, job);
+  if (job.w.type == Stored::kF16) return product_of_type<Stored::kF16>(stream, job);
+  product_of_type<Stored::kBF16>(stream, job);
+}
+
+cudaError_t prepare_dense_kernels() {
+  for (const cudaError_t error :
+       {allow<Stored::kF32>(), allow<Stored::kF16>(), allow<Stored::kBF16>()}) {
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
+}
+
+}  // namespace bitnet::cuda

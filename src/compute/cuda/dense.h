@@ -1,0 +1,65 @@
+// Dense matrices on the device: embedding tables, heads, projections that are not ternary.
+//
+// Numbers are kept as F32, F16 or BF16 (other types of a file are converted to F32, which changes
+// no bit: compute/ops.h). Rows are rounded up to whole blocks of 256 with zeros, and in a block
+// number 16 * step + lane lies at 16 * lane + step: what one lane of a canonical sum adds up is
+// contiguous.
+#pragma once
+
+#include "compute/cuda/launch.h"
+#include "compute/cuda/numbers.h"
+#include "compute/ops.h"
+
+namespace bitnet::cuda {
+
+enum class Stored : int32_t { kF32, kF16, kBF16 };
+
+struct DeviceDense {
+  const uint8_t* data;
+  Stored type;
+  int32_t rows, cols;
+};
+
+constexpr int64_t stored_bytes(Stored type) {
+  return type == Stored::kF32 ? 4 : 2;
+}
+constexpr Stored stored_as(DenseType type) {
+  return type == DenseType::kF16    ? Stored::kF16
+         : type == DenseType::kBF16 ? Stored::kBF16
+                                    : Stored::kF32;
+}
+__host__ __device__ constexpr int64_t dense_padded(int64_t cols) {
+  return rounded_up(cols, kBlock);
+}
+constexpr int64_t device_dense_bytes(DenseType type, int64_t rows, int64_t cols) {
+  return rows * dense_padded(cols) * stored_bytes(stored_as(type));
+}
+// Rows [first, last) of a host's matrix as the device has them. floats: [cols], for a row.
+void arrange_rows(uint8_t* out, const DenseMatrix& w, int64_t first, int64_t last,
+                  float* floats) noexcept;
+
+// Where number i of a row lies.
+__host__ __device__ constexpr int64_t dense_place(int64_t i) {
+  return i / kBlock * kBlock + i % kLanes * kLanes + i % kBlock / kLanes;
+}
+
+// x[t] = row token[t] of the table, [tokens][cols].
+void embed(Stream& stream, const DeviceDense& table, const int32_t* token, int64_t tokens,
+           float* x);
+
+// y[t * y_stride + r] = dot(row r, x[from[t] or t]) * output_scale, stored or added.
+struct DenseJob {
+  DeviceDense w;
+  const float* x;  // [..][x_stride]
+  int64_t x_stride;
+  float* y;
+  int64_t y_stride;
+  int32_t tokens;
+  float output_scale;
+  bool add;
+};
+void dense_product(Stream& stream, const DenseJob& job);
+
+cudaError_t prepare_dense_kernels();
+
+}  // namespace bitnet::cuda
