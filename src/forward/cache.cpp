@@ -5,10 +5,6 @@
 namespace bitnet {
 namespace {
 
-int64_t pages_of(int64_t positions) noexcept {
-  return (positions + kPagePositions - 1) / kPagePositions;
-}
-
 int64_t block_numbers(const HyperParameters& hyper) noexcept {
   return 2 * kPagePositions * hyper.head_dim;
 }
@@ -20,12 +16,14 @@ uint64_t KvCache::bytes_of(const HyperParameters& hyper, int64_t positions) noex
   return static_cast<uint64_t>(blocks * block_numbers(hyper)) * sizeof(uint16_t);
 }
 
-KvCache::KvCache(const HyperParameters& hyper, int64_t positions, int64_t sequences)
+KvCache::KvCache(const HyperParameters& hyper, int64_t positions, int64_t sequences,
+                 RemotePages* remote)
     : layers_(hyper.layers),
       kv_heads_(hyper.kv_heads),
       head_dim_(hyper.head_dim),
       block_numbers_(block_numbers(hyper)),
-      storage_(bytes_of(hyper, positions)),
+      remote_(remote),
+      storage_(remote ? Buffer() : Buffer(bytes_of(hyper, positions))),
       users_(static_cast<size_t>(pages_of(positions))),
       sequences_(static_cast<size_t>(sequences)) {
   free_.reserve(users_.size());
@@ -39,12 +37,34 @@ int32_t KvCache::take_page() noexcept {
   return page;
 }
 
-void KvCache::copy_page(int32_t from, int32_t to) noexcept {
+Status KvCache::copy_page(int32_t from, int32_t to) noexcept {
+  if (remote_) return remote_->copy_page(from, to);
   for (int64_t layer = 0; layer < layers_; ++layer) {
     for (int64_t head = 0; head < kv_heads_; ++head) {
       std::copy_n(block(from, layer, head), block_numbers_, block(to, layer, head));
     }
   }
+  return {};
+}
+
+Status KvCache::read_page(int32_t page, uint16_t* numbers) const noexcept {
+  if (remote_) return remote_->read_page(page, numbers);
+  for (int64_t layer = 0; layer < layers_; ++layer) {
+    for (int64_t head = 0; head < kv_heads_; ++head, numbers += block_numbers_) {
+      std::copy_n(block(page, layer, head), block_numbers_, numbers);
+    }
+  }
+  return {};
+}
+
+Status KvCache::write_page(int32_t page, const uint16_t* numbers) noexcept {
+  if (remote_) return remote_->write_page(page, numbers);
+  for (int64_t layer = 0; layer < layers_; ++layer) {
+    for (int64_t head = 0; head < kv_heads_; ++head, numbers += block_numbers_) {
+      std::copy_n(numbers, block_numbers_, block(page, layer, head));
+    }
+  }
+  return {};
 }
 
 void KvCache::drop_page(int32_t page) noexcept {
@@ -72,7 +92,7 @@ bool KvCache::can_extend(int64_t sequence, int64_t keep, int64_t positions) cons
   return pages_of(positions) - kept + (copies ? 1 : 0) <= available;
 }
 
-void KvCache::reserve(int64_t sequence, int64_t count) {
+Status KvCache::reserve(int64_t sequence, int64_t count) {
   Sequence& s = at(sequence);
   const int64_t length = static_cast<int64_t>(s.tokens.size());
   const size_t pages = static_cast<size_t>(pages_of(length + count));
@@ -85,11 +105,13 @@ void KvCache::reserve(int64_t sequence, int64_t count) {
       users_[static_cast<size_t>(s.pages.back())] > 1) {
     const int32_t shared = s.pages.back();
     const int32_t own = take_page();
-    copy_page(shared, own);
-    drop_page(shared);
+    const Status copied = copy_page(shared, own);
+    drop_page(copied.ok() ? shared : own);
+    BITNET_TRY(Status(copied));
     s.pages.back() = own;
   }
   while (s.pages.size() < pages) s.pages.push_back(take_page());
+  return {};
 }
 
 void KvCache::truncate(int64_t sequence, int64_t positions) noexcept {
@@ -145,21 +167,37 @@ uint64_t KvCache::match(int64_t sequence, std::span<const int32_t> wanted) const
                                held.begin());
 }
 
-bool KvCache::replace(int64_t sequence, std::span<const int32_t> tokens) {
-  Sequence& s = at(sequence);
-  const int64_t count = static_cast<int64_t>(tokens.size());
-  int64_t available = pages_free();
-  for (int32_t page : s.pages) available += users_[static_cast<size_t>(page)] == 1;
-  if (pages_of(count) > available) return false;
-  Sequence fresh;
-  fresh.tokens.assign(tokens.begin(), tokens.end());
-  fresh.pages.reserve(static_cast<size_t>(pages_of(count)));
-  truncate(sequence, 0);
-  while (static_cast<int64_t>(fresh.pages.size()) < pages_of(count)) {
-    fresh.pages.push_back(take_page());
+// Nothing has changed yet: pages are only looked up here, those of the free stack from its top.
+Status KvCache::begin_replacing(int64_t sequence, std::span<const int32_t> tokens,
+                                Replacement& fresh) {
+  const size_t wanted = static_cast<size_t>(pages_of(static_cast<int64_t>(tokens.size())));
+  fresh.pages.reserve(wanted);
+  for (size_t i = free_.size(); i > 0 && fresh.pages.size() < wanted; --i) {
+    fresh.pages.push_back(free_[i - 1]);
   }
-  std::swap(s, fresh);
-  return true;
+  for (int32_t page : at(sequence).pages) {
+    if (fresh.pages.size() == wanted) break;
+    if (users_[static_cast<size_t>(page)] == 1) fresh.pages.push_back(page);
+  }
+  if (fresh.pages.size() < wanted) {
+    return Status::error(
+        BITNET_E_CONTEXT_FULL,
+        "the sequence has %zu positions, other sequences leave less of the cache's "
+        "%lld",
+        tokens.size(), static_cast<long long>(positions()));
+  }
+  fresh.tokens.assign(tokens.begin(), tokens.end());
+  fresh.numbers = Buffer(static_cast<uint64_t>(page_numbers()) * sizeof(uint16_t));
+  return {};
+}
+
+void KvCache::finish_replacing(int64_t sequence, Replacement& fresh) noexcept {
+  for (int32_t page : fresh.pages) {
+    if (++users_[static_cast<size_t>(page)] == 1) free_.pop_back();  // taken from the top, in order
+  }
+  truncate(sequence, 0);
+  std::swap(at(sequence).pages, fresh.pages);
+  std::swap(at(sequence).tokens, fresh.tokens);
 }
 
 }  // namespace bitnet

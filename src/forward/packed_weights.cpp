@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <span>
 
 #include "base/threads.h"
@@ -358,6 +359,35 @@ Vec<double> rope_frequencies(const ModelDescription& model) {
 
 }  // namespace
 
+Vec<LayerWeights> describe_layers(const ModelDescription& model, Packing packing, Reading reading,
+                                  const uint8_t* tiles) {
+  Vec<LayerWeights> layers;
+  layers.reserve(model.layers.size());
+  for (const Layer& layer : model.layers) {
+    LayerWeights described;
+    for (const Role& role : kRoles) {
+      const Projection& p = layer.*role.first;
+      const TernaryMatrix matrix = {tiles, p.rows, p.cols, p.scale, packing, 0, reading};
+      described.*role.second = p.ternary ? ternary_linear(p, matrix) : dense_linear(p);
+      if (tiles) tiles += tile_bytes(p, packing);
+    }
+    layers.push_back(described);
+  }
+  return layers;
+}
+
+float attention_scale(const HyperParameters& hyper) noexcept {
+  return 1.0f / std::sqrt(static_cast<float>(hyper.head_dim));
+}
+
+void Weights::rotation(int64_t position, float* cosine, float* sine) const noexcept {
+  for (size_t i = 0; i < rope_frequency.size(); ++i) {
+    const double angle = static_cast<double>(position) * rope_frequency[i];
+    cosine[i] = static_cast<float>(exact_cos(angle));
+    sine[i] = static_cast<float>(exact_sin(angle));
+  }
+}
+
 bool Weights::screens(const ModelDescription& model, bitnet_head head) noexcept {
   if (head != BITNET_HEAD_AUTO) return head == BITNET_HEAD_SCREENED;
   return ::bitnet::bytes_of(model.head) >= kSmallHead;
@@ -380,8 +410,12 @@ uint64_t Weights::file_bytes_of(const ModelDescription& model, const Options& op
          (options.weights == BITNET_WEIGHTS_FILE ? projection_bytes(model, true) : 0);
 }
 
+uint64_t Weights::packed_tile_bytes() const noexcept {
+  return tile_bytes(model, kind_ == BITNET_WEIGHTS_BASE3 ? Packing::kBase3 : Packing::kTwoBit);
+}
+
 uint64_t Weights::bytes_per_token() const noexcept {
-  return (file_order ? projection_bytes(model, true) : tiles_.bytes()) +
+  return (file_order ? projection_bytes(model, true) : packed_tile_bytes()) +
          projection_bytes(model, false) +
          (screen ? screen->screened_bytes() : ::bitnet::bytes_of(model.head));
 }
@@ -424,17 +458,7 @@ Status Weights::pack(const Layout& layout, ThreadPool& pool, const Progress& pro
   // Each matrix is a whole number of 64-byte groups, so all of them stay aligned in one block.
   tiles_ = Buffer(tile_bytes(model, packing));
   kind_ = packing == Packing::kBase3 ? BITNET_WEIGHTS_BASE3 : BITNET_WEIGHTS_2BIT;
-  uint8_t* tiles = tiles_.data();
-  for (const Layer& layer : model.layers) {
-    LayerWeights described;
-    for (const Role& role : kRoles) {
-      const Projection& p = layer.*role.first;
-      const TernaryMatrix matrix = {tiles, p.rows, p.cols, p.scale, packing, 0, layout.reading};
-      described.*role.second = p.ternary ? ternary_linear(p, matrix) : dense_linear(p);
-      tiles += tile_bytes(p, packing);
-    }
-    layers.push_back(described);
-  }
+  layers = describe_layers(model, packing, layout.reading, tiles_.data());
   const double all = static_cast<double>(model.layers.size() * kRoles.size());
   return on_all_threads(
       model, pool,
@@ -448,17 +472,32 @@ Status Weights::pack(const Layout& layout, ThreadPool& pool, const Progress& pro
       });
 }
 
+// Packed here for the device, which copies it.
+Status Weights::upload(const Options& options, ThreadPool& pool) {
+  BITNET_TRY(UploadedModel::check_room(*options.device, model));
+  BITNET_TRY(pack({}, pool, options.progress.part(0, 0.7)));
+  if (!options.progress.report(0.7)) {
+    return Status::error(BITNET_E_CANCELLED, "the progress callback cancelled the opening");
+  }
+  BITNET_LET(device, UploadedModel::open(*options.device, model, layers));
+  layers = {};
+  tiles_ = {};
+  return {};
+}
+
 Result<Ptr<const Weights>> Weights::prepare(const ModelDescription& model, const Ops& ops,
                                             const Options& options) {
   BITNET_LET(Ptr<ThreadPool> pool, ThreadPool::open(options.threads));
   Ptr<Weights> weights = make<Weights>(model, ops);
-  if (options.weights == BITNET_WEIGHTS_FILE) {
+  if (options.device) {
+    BITNET_TRY(weights->upload(options, *pool));
+  } else if (options.weights == BITNET_WEIGHTS_FILE) {
     BITNET_TRY(weights->take_from_file(*pool));
   } else {
     const Layout layout = weights->fastest_layout(options, *pool);
     BITNET_TRY(weights->pack(layout, *pool, options.progress.part(0, 0.7)));
   }
-  if (screens(model, options.head)) {
+  if (!options.device && screens(model, options.head)) {
     BITNET_LET(weights->screen,
                ScreenedHead::prepare(model.head, ops, *pool, options.progress.part(0.7, 1)));
   }

@@ -1,6 +1,6 @@
 // The weights of a model as the CPU's verbs want them: ternary matrices packed into tiles, once, in
 // parallel, or taken where they lie in the file; a screened copy of a large head; everything else
-// stays in the file. Immutable; any number of contexts share one.
+// stays in the file. Or all of it copied to a device. Immutable; any number of contexts share one.
 #pragma once
 
 #include <optional>
@@ -11,6 +11,7 @@
 #include "bitnet.h"
 #include "compute/linear.h"
 #include "compute/ops.h"
+#include "forward/device_model.h"
 #include "forward/screened_head.h"
 #include "model/model.h"
 
@@ -19,6 +20,12 @@ namespace bitnet {
 struct LayerWeights {
   Linear q, k, v, o, gate, up, down;
 };
+
+// All layers, whose ternary tiles follow each other from `tiles` on; nullptr: shapes only.
+Vec<LayerWeights> describe_layers(const ModelDescription& model, Packing packing, Reading reading,
+                                  const uint8_t* tiles);
+// Onto scores of attention.
+float attention_scale(const HyperParameters& hyper) noexcept;
 
 class Weights {
  public:
@@ -30,10 +37,13 @@ class Weights {
     // Bytes of weights from which on packings and readings are tried; 0: as many as the caches
     // cannot hold. For tests of the trial.
     uint64_t trial_from = 0;
+    // Where the weights go, then always as two bits and with a whole head; nullptr: the CPU. Its
+    // plugin must outlive them.
+    const Device* device = nullptr;
   };
   // The description must outlive the weights. Fails with BITNET_E_FORMAT on codes that are not
   // trits, BITNET_E_UNSUPPORTED where BITNET_WEIGHTS_FILE does not fit the file,
-  // BITNET_E_CANCELLED.
+  // BITNET_E_CANCELLED; BITNET_E_MEMORY and BITNET_E_DEVICE of the device.
   static Result<Ptr<const Weights>> prepare(const ModelDescription& model, const Ops& ops,
                                             const Options& options);
 
@@ -41,7 +51,10 @@ class Weights {
   static bool screens(const ModelDescription& model, bitnet_head head) noexcept;
   // What prepare() will allocate; with BITNET_WEIGHTS_AUTO at most.
   static uint64_t bytes_of(const ModelDescription& model, const Options& options) noexcept;
-  uint64_t bytes() const noexcept { return tiles_.bytes() + (screen ? screen->bytes() : 0); }
+  // In the host's memory, or in the device's.
+  uint64_t bytes() const noexcept {
+    return device ? device->bytes() : tiles_.bytes() + (screen ? screen->bytes() : 0);
+  }
   // Bytes of the file that stay in use: dense projections, embeddings, head, and with
   // BITNET_WEIGHTS_FILE the ternary ones.
   static uint64_t file_bytes_of(const ModelDescription& model, const Options& options) noexcept;
@@ -52,13 +65,17 @@ class Weights {
 
   Weights(const ModelDescription& model_, const Ops& ops_) : model(model_), ops(ops_) {}
 
+  // The angles by which position rotates keys and queries: [rope_dims/2] each.
+  void rotation(int64_t position, float* cosine, float* sine) const noexcept;
+
   const ModelDescription& model;
   const Ops& ops;
-  Vec<LayerWeights> layers;
+  Vec<LayerWeights> layers;    // empty with a device
   Vec<double> rope_frequency;  // [rope_dims/2] radians per position
   // Set with BITNET_WEIGHTS_FILE: the column order that activations must be brought into.
   std::optional<FileOrder> file_order;
-  Ptr<const ScreenedHead> screen;  // nullptr: every row of the head is computed
+  Ptr<const ScreenedHead> screen;   // nullptr: every row of the head is computed
+  Ptr<const UploadedModel> device;  // nullptr: the CPU computes
 
  private:
   Status take_from_file(ThreadPool& pool);
@@ -68,6 +85,8 @@ class Weights {
     Reading reading = Reading::kPairs;
   };
   Status pack(const Layout& layout, ThreadPool& pool, const Progress& progress);
+  Status upload(const Options& options, ThreadPool& pool);
+  uint64_t packed_tile_bytes() const noexcept;
   Layout fastest_layout(const Options& options, ThreadPool& pool) const;
 
   bitnet_weights kind_ = BITNET_WEIGHTS_2BIT;

@@ -31,11 +31,17 @@ uint64_t ReadOut::bytes_of(const ModelDescription& model, int64_t batch, bool sc
   return rows + width + 3 * vocab + ScreenScratch::bytes_of(1, model.hyper.width, threads);
 }
 
-ReadOut::ReadOut(const Weights& weights, ThreadPool& pool, int64_t batch)
+uint64_t ReadOut::bytes_of_device(const ModelDescription& model) noexcept {
+  return floats(1, model.hyper.vocab);
+}
+
+ReadOut::ReadOut(const Weights& weights, ThreadPool& pool, int64_t batch, DeviceRun* device)
     : weights_(weights),
       hyper_(weights.model.hyper),
       pool_(pool),
-      input_(floats(batch, hyper_.width)) {
+      batch_(batch),
+      device_(device),
+      input_(device ? Buffer() : Buffer(floats(batch, hyper_.width))) {
   make_room({.logits = 1, .embedding = 0, .bounds = weights.screen ? 1 : 0});
 }
 
@@ -51,21 +57,67 @@ uint64_t ReadOut::bytes() const noexcept {
 ReadOut::Rows ReadOut::next_rows(uint32_t want, Rows& used) const noexcept {
   const bool sample = (want & BITNET_WANT_SAMPLE) != 0;
   Rows rows;
-  if ((want & BITNET_WANT_LOGITS) != 0 || (sample && !weights_.screen)) {
+  if ((want & BITNET_WANT_LOGITS) != 0 || (sample && !weights_.screen && !device_)) {
     rows.logits = used.logits++;
-  } else if (sample) {
+  } else if (sample && weights_.screen) {
     rows.bounds = used.bounds++;
   }
   if (want & BITNET_WANT_EMBEDDING) rows.embedding = used.embedding++;
   return rows;
 }
 
-void ReadOut::assign(std::span<const bitnet_batch_entry> entries) {
+Status ReadOut::assign(std::span<const bitnet_batch_entry> entries) {
   rows_.clear();
   rows_.reserve(entries.size());
   Rows used = {0, 0, 0};
   for (const bitnet_batch_entry& e : entries) rows_.push_back(next_rows(e.want, used));
   make_room(used);
+  next_device_row_ = 0;
+  return device_ ? device_->reserve_rows(device_rows_for(entries)) : Status();
+}
+
+ReadOut::SliceRows ReadOut::rows_of(std::span<const bitnet_batch_entry> slice) noexcept {
+  SliceRows rows;
+  for (const bitnet_batch_entry& e : slice) {
+    rows.count += e.want != 0;
+    rows.stay |= (e.want & BITNET_WANT_SAMPLE) != 0 && (e.want & BITNET_WANT_LOGITS) == 0;
+  }
+  return rows;
+}
+
+// Slices of which nothing stays use the same rows one after the other.
+int64_t ReadOut::device_rows_for(std::span<const bitnet_batch_entry> entries) const noexcept {
+  int64_t first = 0, most = 0;
+  while (!entries.empty()) {
+    const size_t count = std::min(static_cast<size_t>(batch_), entries.size());
+    const SliceRows rows = rows_of(entries.first(count));
+    most = std::max(most, first + rows.count);
+    if (rows.stay) first += rows.count;
+    entries = entries.subspan(count);
+  }
+  return most;
+}
+
+Status ReadOut::take_from_device(std::span<const bitnet_batch_entry> entries,
+                                 uint64_t first_entry) {
+  for (size_t t = 0; t < entries.size(); ++t) {
+    const int64_t from = device_->rows()[t];
+    Rows& rows = rows_[first_entry + t];
+    if (entries[t].want & (BITNET_WANT_LOGITS | BITNET_WANT_SAMPLE)) counts_.rows += 1;
+    if (rows.logits >= 0) {
+      float* logits = logits_.as<float>() + rows.logits * hyper_.vocab;
+      BITNET_TRY(device_->read_logits(from, logits));
+    } else if (entries[t].want & BITNET_WANT_SAMPLE) {
+      rows.device = from;
+    }
+    if (rows.embedding >= 0) {
+      float* embedding = embeddings_.as<float>() + rows.embedding * hyper_.width;
+      BITNET_TRY(device_->read_hidden(from, embedding));
+    }
+  }
+  const SliceRows used = rows_of(entries);
+  if (used.stay) next_device_row_ += used.count;
+  return {};
 }
 
 // For so many rows of each kind.
@@ -189,6 +241,18 @@ const float* ReadOut::all_logits(uint64_t entry) noexcept {
   weights_.screen->full_pass(sparse_.as<float>(), hyper_.vocab, h, pool_);
   counts_.full += 1;
   return sparse_.as<float>();
+}
+
+Result<int32_t> ReadOut::largest(uint64_t entry, int64_t vocabulary) noexcept {
+  int32_t token;
+  BITNET_TRY(device_->largest(rows_[entry].device, vocabulary, &token));
+  return token;
+}
+
+Result<const float*> ReadOut::device_logits(uint64_t entry) {
+  enlarge(sparse_, floats(1, hyper_.vocab));
+  BITNET_TRY(device_->read_logits(rows_[entry].device, sparse_.as<float>()));
+  return std::as_const(sparse_).as<float>();
 }
 
 }  // namespace bitnet

@@ -4,6 +4,9 @@
 // (screened_head.h) the last costs half the reading: the entry gets bounds of its logits, and of
 // the real ones those are computed that turn out to matter (session/pick.h). Without one, wanting
 // to be sampled is wanting the logits.
+//
+// A device computes all of an entry's logits, but those of one that is only sampled stay there: the
+// host asks for the largest, or copies them when a sampler needs to see more.
 #pragma once
 
 #include <optional>
@@ -12,6 +15,7 @@
 #include "base/memory.h"
 #include "base/threads.h"
 #include "bitnet.h"
+#include "forward/device_run.h"
 #include "forward/packed_weights.h"
 #include "forward/screened_head.h"
 
@@ -33,21 +37,30 @@ class ReadOut {
     float *low, *high;
   };
 
-  // batch: entries that run() gets at most. Makes room for one row of logits, or of bounds where
-  // there is a screened head. Throws std::bad_alloc.
-  ReadOut(const Weights& weights, ThreadPool& pool, int64_t batch);
+  // batch: entries that run() gets at most, and slices of how many a device computes. Makes room
+  // for one row of logits, or of bounds where there is a screened head. device: what computes, if
+  // not the CPU; must outlive it. Throws std::bad_alloc.
+  ReadOut(const Weights& weights, ThreadPool& pool, int64_t batch, DeviceRun* device = nullptr);
   static uint64_t bytes_of(const ModelDescription& model, int64_t batch, bool screened,
                            int threads) noexcept;
+  // In the host's memory, with a device.
+  static uint64_t bytes_of_device(const ModelDescription& model) noexcept;
   uint64_t bytes() const noexcept;
 
   // Gives the entries of a whole batch their rows. Allocates when a batch wants more rows than any
-  // before; may throw std::bad_alloc. What earlier batches left is gone.
-  void assign(std::span<const bitnet_batch_entry> entries);
+  // before; may throw std::bad_alloc, and fails as a device does. What earlier batches left is
+  // gone.
+  Status assign(std::span<const bitnet_batch_entry> entries);
   void clear() noexcept { rows_.clear(); }
   // Fills the rows of some entries, the first of which is number first_entry of the batch, from
   // x [entries][width].
   void run(std::span<const bitnet_batch_entry> entries, uint64_t first_entry,
            const float* x) noexcept;
+
+  // With a device: the row of it that the next slice's results begin at, and once the slice is
+  // computed, takes what must not stay there. Fails as the device does.
+  int64_t next_device_row() const noexcept { return next_device_row_; }
+  Status take_from_device(std::span<const bitnet_batch_entry> entries, uint64_t first_entry);
 
   uint64_t entries() const noexcept { return rows_.size(); }
   // nullptr, nothing: that entry did not want it, or there is no such entry.
@@ -65,19 +78,39 @@ class ReadOut {
   const float* some_logits(uint64_t entry, std::span<const int32_t> tokens);
   const float* all_logits(uint64_t entry) noexcept;
 
+  // Whether the entry's logits stayed on the device. If so: the largest of the first `vocabulary`
+  // of them, -1 if there is none (DeviceTable::largest); and all of them, [vocab], which live until
+  // the next call and of which the first may throw std::bad_alloc. Both fail as the device does.
+  bool stayed_on_device(uint64_t entry) const noexcept {
+    return entry < rows_.size() && rows_[entry].device >= 0;
+  }
+  Result<int32_t> largest(uint64_t entry, int64_t vocabulary) noexcept;
+  Result<const float*> device_logits(uint64_t entry);
+
   const Counts& counts() const noexcept { return counts_; }
 
  private:
   // Where an entry's results are, as row numbers; -1: not wanted.
   struct Rows {
     int64_t logits = -1, embedding = -1, bounds = -1;
+    int64_t device = -1;  // among the device's, of logits that stayed there
   };
+  // What a slice takes of the device's rows, and whether some must outlive it.
+  struct SliceRows {
+    int64_t count = 0;
+    bool stay = false;
+  };
+  static SliceRows rows_of(std::span<const bitnet_batch_entry> slice) noexcept;
+  int64_t device_rows_for(std::span<const bitnet_batch_entry> entries) const noexcept;
   void make_room(const Rows& rows);
   Rows next_rows(uint32_t want, Rows& used) const noexcept;
 
   const Weights& weights_;
   const HyperParameters& hyper_;
   ThreadPool& pool_;
+  const int64_t batch_;
+  DeviceRun* device_;
+  int64_t next_device_row_ = 0;
   Vec<Rows> rows_;              // [entries of the last batch]
   Buffer input_;                // [batch][width] normed, of the entries that want logits
   Buffer logits_, embeddings_;  // [wanting][vocab], [wanting][width]

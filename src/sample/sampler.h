@@ -83,6 +83,11 @@ class Sampler {
   // Whether candidates() of n tokens always is empty: top_p without top_k weighs all tokens.
   bool needs_all_logits(int64_t n) const noexcept;
 
+  // Whether pick() of any logits is the largest of them, of equal ones the first.
+  bool picks_largest() const noexcept {
+    return options_.temperature == 0 && !penalizes_ && bias_.empty();
+  }
+
   // Puts the token into the history and moves on to the next draw. Fails on negative ids; ids
   // beyond the vocabulary have no effect on any logit. Allocates only with penalty_window -1, and
   // then for a new token at times (std::bad_alloc changes nothing).

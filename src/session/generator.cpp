@@ -68,7 +68,8 @@ Generator::Generator(Context& context, const Tokenizer& tokenizer, const Options
       draft_tokens_(options.draft_tokens),
       ignore_end_(options.ignore_end),
       sampler_(std::move(sampler)),
-      want_(sampler_->needs_all_logits(vocabulary_) ? BITNET_WANT_LOGITS : BITNET_WANT_SAMPLE),
+      want_(sampler_->needs_all_logits(vocabulary_) && !context.on_device() ? BITNET_WANT_LOGITS
+                                                                            : BITNET_WANT_SAMPLE),
       stop_(std::move(stop)),
       decoder_(tokenizer, options.show_special, !options.continues_text),
       history_(options.prompt) {

@@ -22,6 +22,14 @@ struct Entry {
 Status pick_token(ReadOut& read_out, uint64_t entry, int64_t vocabulary, Sampler& sampler,
                   int32_t* token) {
   if (const float* logits = read_out.logits(entry)) return sampler.pick(logits, vocabulary, token);
+  if (read_out.stayed_on_device(entry)) {
+    if (sampler.picks_largest()) {
+      BITNET_LET(*token, read_out.largest(entry, vocabulary));
+      if (*token >= 0) return {};  // else the sampler says what is wrong
+    }
+    BITNET_LET(const float* logits, read_out.device_logits(entry));
+    return sampler.pick(logits, vocabulary, token);
+  }
   const std::optional<ReadOut::Bounds> bounds = read_out.bounds(entry);
   if (!bounds) {
     return Status::error(BITNET_E_STATE,

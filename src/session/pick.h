@@ -1,5 +1,6 @@
 // The next token after an entry of a context's last batch: what the sampler picks from its logits,
-// computing only those that can matter where a screened head has bounded them.
+// computing only those that can matter where a screened head has bounded them, and leaving them on
+// a device where that picks the largest.
 #pragma once
 
 #include "base/status.h"
@@ -9,7 +10,8 @@
 namespace bitnet {
 
 // Of the tokens below `vocabulary`. The entry must have wanted to be sampled, or its logits: else
-// BITNET_E_STATE. Otherwise fails as Sampler::pick. May throw std::bad_alloc, changing nothing.
+// BITNET_E_STATE. Otherwise fails as Sampler::pick and as the device. May throw std::bad_alloc,
+// changing nothing.
 Status pick_token(ReadOut& read_out, uint64_t entry, int64_t vocabulary, Sampler& sampler,
                   int32_t* token);
 

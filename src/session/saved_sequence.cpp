@@ -35,23 +35,21 @@ uint64_t saved_bytes(const HyperParameters& h, uint64_t tokens) noexcept {
   return sizeof(Header) + token_bytes(tokens) + tokens * per_position + 8;
 }
 
-// Calls body(place in the cache, steps between numbers, count) for every run of numbers in file
-// order: page by page, layer by layer, head by head the keys of its positions, then their values.
-template <class Cache, class Body>
-void each_run(Cache& cache, const HyperParameters& h, int64_t sequence, int64_t tokens,
-              Body&& body) {
-  for (int64_t page = 0; page * kPagePositions < tokens; ++page) {
-    const int64_t positions = std::min(kPagePositions, tokens - page * kPagePositions);
-    for (int64_t layer = 0; layer < h.layers; ++layer) {
-      for (int64_t head = 0; head < h.kv_heads; ++head) {
-        auto* keys = cache.keys(sequence, page, layer, head);
-        for (int64_t j = 0; j < positions; ++j) {
-          body(keys + key_place(j, 0, h.head_dim), key_place(0, 1, h.head_dim), h.head_dim);
-        }
-        body(keys + kPagePositions * h.head_dim, int64_t{1}, positions * h.head_dim);
-      }
+// Calls body(number, steps between numbers, count) for every run of numbers of a page in file
+// order: layer by layer, head by head the keys of its first positions, then their values.
+template <class Number, class Body>
+void each_run(Number* numbers, const HyperParameters& h, int64_t positions, Body&& body) {
+  const int64_t half = kPagePositions * h.head_dim;
+  for (int64_t block = 0; block < h.layers * h.kv_heads; ++block, numbers += 2 * half) {
+    for (int64_t j = 0; j < positions; ++j) {
+      body(numbers + key_place(j, 0, h.head_dim), key_place(0, 1, h.head_dim), h.head_dim);
     }
+    body(numbers + half, int64_t{1}, positions * h.head_dim);
   }
+}
+
+int64_t positions_on(int64_t page, int64_t tokens) noexcept {
+  return std::min(kPagePositions, tokens - page * kPagePositions);
 }
 
 }  // namespace
@@ -62,11 +60,12 @@ Status save_sequence(const KvCache& cache, const HyperParameters& hyper, uint64_
     return Status::error(BITNET_E_ARGUMENT, "buffer is NULL but capacity is not 0");
   }
   const std::span<const int32_t> tokens = cache.tokens(sequence);
-  *bytes = saved_bytes(hyper, tokens.size());
-  if (capacity < *bytes) {
+  const uint64_t needed = saved_bytes(hyper, tokens.size());
+  if (capacity < needed) {
+    *bytes = needed;
     return Status::error(BITNET_E_BUFFER, "the buffer has room for %llu bytes, needed are %llu",
                          static_cast<unsigned long long>(capacity),
-                         static_cast<unsigned long long>(*bytes));
+                         static_cast<unsigned long long>(needed));
   }
   const Header header = {kMagic,
                          fingerprint,
@@ -80,12 +79,19 @@ Status save_sequence(const KvCache& cache, const HyperParameters& hyper, uint64_
   std::memset(at, 0, token_bytes(tokens.size()));
   if (!tokens.empty()) std::memcpy(at, tokens.data(), tokens.size_bytes());
   at += token_bytes(tokens.size());
-  each_run(cache, hyper, sequence, static_cast<int64_t>(tokens.size()),
-           [&](const uint16_t* place, int64_t step, int64_t count) {
-             for (int64_t i = 0; i < count; ++i, at += 2) std::memcpy(at, place + i * step, 2);
-           });
+  Buffer numbers(static_cast<uint64_t>(cache.page_numbers()) * sizeof(uint16_t));
+  int64_t index = 0;
+  for (int32_t page : cache.pages(sequence)) {
+    BITNET_TRY(cache.read_page(page, numbers.as<uint16_t>()));
+    each_run(numbers.as<uint16_t>(), hyper,
+             positions_on(index++, static_cast<int64_t>(tokens.size())),
+             [&](const uint16_t* place, int64_t step, int64_t count) {
+               for (int64_t i = 0; i < count; ++i, at += 2) std::memcpy(at, place + i * step, 2);
+             });
+  }
   const uint64_t checksum = checksum_of({buffer, static_cast<size_t>(at - buffer)});
   std::memcpy(at, &checksum, 8);
+  *bytes = needed;
   return {};
 }
 
@@ -138,17 +144,12 @@ Status load_sequence(KvCache& cache, const HyperParameters& hyper, uint64_t fing
                            static_cast<long long>(hyper.vocab - 1));
     }
   }
-  if (!cache.replace(sequence, tokens)) {
-    return Status::error(BITNET_E_CONTEXT_FULL,
-                         "the saved sequence has %zu positions, other sequences leave less of the "
-                         "cache's %lld",
-                         tokens.size(), static_cast<long long>(cache.positions()));
-  }
-  each_run(cache, hyper, sequence, static_cast<int64_t>(tokens.size()),
-           [&](uint16_t* place, int64_t step, int64_t count) {
-             for (int64_t i = 0; i < count; ++i, at += 2) std::memcpy(place + i * step, at, 2);
-           });
-  return {};
+  return cache.replace(sequence, tokens, [&](int64_t index, uint16_t* numbers) {
+    each_run(numbers, hyper, positions_on(index, static_cast<int64_t>(tokens.size())),
+             [&](uint16_t* place, int64_t step, int64_t count) {
+               for (int64_t i = 0; i < count; ++i, at += 2) std::memcpy(place + i * step, at, 2);
+             });
+  });
 }
 
 }  // namespace bitnet

@@ -25,7 +25,7 @@ HyperParameters small() {
 void append(KvCache& cache, int64_t sequence, const std::vector<int32_t>& tokens) {
   const HyperParameters h = small();
   ASSERT_LE(cache.pages_needed(sequence, static_cast<int64_t>(tokens.size())), cache.pages_free());
-  cache.reserve(sequence, static_cast<int64_t>(tokens.size()));
+  ASSERT_TRUE(cache.reserve(sequence, static_cast<int64_t>(tokens.size())).ok());
   for (int32_t token : tokens) {
     const int64_t position = cache.length(sequence);
     for (int64_t layer = 0; layer < h.layers; ++layer) {
@@ -104,11 +104,26 @@ TEST(KvCache, ReplaceIsAllOrNothing) {
   append(cache, 0, std::vector<int32_t>(65, 1));
   append(cache, 1, std::vector<int32_t>(10, 2));
   const std::vector<int32_t> too_long(257, 3), fits(192, 4);
-  EXPECT_FALSE(cache.replace(0, too_long));
+  const auto nothing = [](int64_t, uint16_t*) {};
+  EXPECT_EQ(cache.replace(0, too_long, nothing).code(), BITNET_E_CONTEXT_FULL);
   expect_holds(cache, 0, std::vector<int32_t>(65, 1));
-  EXPECT_TRUE(cache.replace(0, fits)) << "its own two pages count as free";
-  EXPECT_EQ(cache.length(0), 192);
+  EXPECT_EQ(cache.pages_free(), 1);
+  const auto marked = [](int64_t, uint16_t* numbers) {
+    const HyperParameters h = small();
+    for (int64_t block = 0; block < h.layers * h.kv_heads; ++block) {
+      const uint16_t mark =
+          static_cast<uint16_t>(4 * 7 + block / h.kv_heads * 3 + block % h.kv_heads);
+      const int64_t half = kPagePositions * h.head_dim;
+      std::fill_n(numbers + 2 * block * half, half, mark);
+      std::fill_n(numbers + (2 * block + 1) * half, half, static_cast<uint16_t>(mark + 1));
+    }
+  };
+  EXPECT_TRUE(cache.replace(0, fits, marked).ok()) << "its own two pages count as free";
+  expect_holds(cache, 0, fits);
   expect_holds(cache, 1, std::vector<int32_t>(10, 2));
+  EXPECT_EQ(cache.pages_free(), 0);
+  cache.truncate(0, 0);
+  EXPECT_EQ(cache.pages_free(), 3);
 }
 
 TEST(KvCache, MatchCountsTheCommonBeginning) {
@@ -153,7 +168,7 @@ TEST(KvCache, RandomOperationsKeepEverySequenceItsOwn) {
       }
       // A reservation that is taken back leaves no trace.
       if (cache.pages_needed(s, 70) <= cache.pages_free()) {
-        cache.reserve(s, 70);
+        ASSERT_TRUE(cache.reserve(s, 70).ok());
         cache.rollback(s);
       }
     }
@@ -203,10 +218,12 @@ TEST(KvCache, AnyOtherChangeForgetsWhatIsAhead) {
   };
   EXPECT_FALSE(forgets([](KvCache&) {}));
   EXPECT_FALSE(forgets([&](KvCache& cache) { append(cache, 1, nine); })) << "of another sequence";
-  EXPECT_TRUE(forgets([](KvCache& cache) { cache.reserve(0, 1); }));
+  EXPECT_TRUE(forgets([](KvCache& cache) { EXPECT_TRUE(cache.reserve(0, 1).ok()); }));
   EXPECT_TRUE(forgets([](KvCache& cache) { cache.truncate(0, 2); }));
   EXPECT_TRUE(forgets([](KvCache& cache) { cache.fork(1, 0); }));
-  EXPECT_TRUE(forgets([&](KvCache& cache) { cache.replace(0, nine); }));
+  EXPECT_TRUE(forgets([&](KvCache& cache) {
+    EXPECT_TRUE(cache.replace(0, nine, [](int64_t, uint16_t*) {}).ok());
+  }));
   EXPECT_TRUE(forgets([](KvCache& cache) { cache.fork(0, 1); })) << "the page is shared";
 }
 

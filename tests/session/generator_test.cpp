@@ -325,7 +325,7 @@ TEST(Drafted, AHostMayForkTruncateReplaceAndGrowTheSequence) {
         const std::vector<int32_t> other(20, 3);
         std::vector<int32_t> held(context.cache().tokens(0).begin(),
                                   context.cache().tokens(0).end());
-        ASSERT_TRUE(context.cache().replace(0, other));
+        ASSERT_TRUE(context.cache().replace(0, other, [](int64_t, uint16_t*) {}).ok());
         context.cache().truncate(0, 0);
       },
   };

@@ -82,7 +82,7 @@ void expect_same_picks(Random& random, OnlyHead& head, const SamplerOptions& opt
     const int64_t kind = ordinary || random.one_in(2) ? 0 : random.up_to(kHiddenKinds - 1);
     const std::vector<float> h = hidden_state(random, width, kind);
     head.model.output_norm.assign(h.begin(), h.end());
-    read_out.assign(entries);
+    ASSERT_TRUE(read_out.assign(entries).ok());
     read_out.run(entries, 0, ones.data());
     ASSERT_TRUE(read_out.logits(0) && !read_out.logits(1) && read_out.bounds(1));
     int32_t expected = -1;
