@@ -87,7 +87,7 @@ extern "C" {
 
 /* The version of this header. The build reads the library's version and soname from these lines. */
 #define BITNET_VERSION_MAJOR 0
-#define BITNET_VERSION_MINOR 2
+#define BITNET_VERSION_MINOR 3
 #define BITNET_VERSION_PATCH 0
 /* Programs built against one ABI version run with any library of the same ABI version and an equal or newer
  * version. It is the number in the soname. See ABI_CHANGELOG.md for the promise. */
@@ -97,7 +97,7 @@ extern "C" {
  * to learn whether the library is the one you compiled for. Cannot fail. Threads: any. Since 0.1. */
 BITNET_API uint32_t bitnet_version(void);
 
-/* The same as text, "0.2.0"; static. Since 0.1. */
+/* The same as text, "0.3.0"; static. Since 0.1. */
 BITNET_API const char *bitnet_version_string(void);
 
 /* The ABI version of the library found at run time (BITNET_ABI_VERSION of its header). Since 0.1. */
@@ -229,8 +229,10 @@ typedef enum bitnet_head {
 typedef struct bitnet_model_options {
   uint32_t size;           /* sizeof(bitnet_model_options) */
   uint32_t flags;          /* BITNET_MODEL_...; 0 */
-  const char *device;      /* "auto" or "cpu"; NULL: auto. bitnet_model_info says which was taken */
-  const char *isa;         /* a name of bitnet_isa_name(); NULL: the best this processor runs */
+  const char *device;      /* "auto", "cpu", "cuda" (the first such device) or "cuda:1" and so on; NULL: auto. See
+                              bitnet_model_open; bitnet_model_info says which was taken */
+  const char *isa;         /* a name of bitnet_isa_name(): with device "auto" that means the CPU, with "cuda" it is
+                              BITNET_E_ARGUMENT; NULL: the best this processor runs */
   int32_t threads;         /* threads that prepare the weights, 1..1024; 0: as many as there are cores */
   int32_t i2s_layout;      /* a bitnet_i2s_layout */
   int32_t activation;      /* a bitnet_activation, to override what the file says */
@@ -257,11 +259,20 @@ static inline void bitnet_model_options_init(bitnet_model_options *options) {
  *   returns  BITNET_E_IO           the file cannot be opened or read
  *            BITNET_E_FORMAT       it is damaged; the sentence names the place
  *            BITNET_E_UNSUPPORTED  a family, type, option or instruction set this build or machine lacks
- *            BITNET_E_DEVICE       the device asked for cannot be used
+ *            BITNET_E_DEVICE       the device asked for cannot be used, or there is no such name; the sentence lists
+ *                                  those there are
+ *            BITNET_E_MEMORY       also: the device's memory does not hold the weights
  *            BITNET_E_CANCELLED    the progress callback said so
+ *   device   "auto" is the first CUDA device if the plugin libbitnet-cuda.so is installed (beside libbitnet.so or
+ *            where the system looks for libraries), else the CPU. If the plugin or its device cannot be used or has
+ *            not enough memory for the weights, it is the CPU, too, and the log gets a warning that says why; with
+ *            BITNET_MODEL_STRICT that is an error. A device keeps ternary weights as BITNET_WEIGHTS_2BIT and computes
+ *            every row of the head: options.weights and options.head are for the CPU. Its logits have the same bits.
+ *            With BITNET_MODEL_DESCRIBE no device is touched. Since 0.3
  *   memory   the file is mapped; the ternary weights are packed anew (about a quarter byte each) and the
  *            original is then not touched again (options.weights), and a large head gets a copy in 7 bits a weight
- *            (options.head). bitnet_model_estimate tells the sum beforehand.
+ *            (options.head). With a device, packed weights, embeddings and head go there, and the host keeps neither
+ *            a copy nor uses the file again. bitnet_model_estimate tells the sum beforehand.
  *   threads  any; long (a second per gigabyte), so give a progress callback or call it off your main thread. Progress
  *            is of the weights' preparation; copying the file (BITNET_MODEL_READ, a source) comes before it.
  *   since    0.1 */
@@ -305,13 +316,14 @@ typedef struct bitnet_model_info {
   uint32_t flags;            /* BITNET_MODEL_... the model was opened with */
   const char *family;        /* the architecture: "bitnet-b1.58", "llama", ... */
   const char *name;          /* general.name, or "" */
-  const char *device;        /* "cpu" */
-  const char *isa;           /* the instruction set in use: "avx512", ... */
+  const char *device;        /* "cpu", or "cuda:0" and so on. Of a model that was only described: what was asked for,
+                                where "auto" says that bitnet_model_open would look at the plugin's devices */
+  const char *isa;           /* the instruction set in use: "avx512", ...; with a device that of its kernels: "sm_90" */
   const char *chat_template; /* "bitnet", "llama-3", "falcon3", "chatml"; "" for a model that cannot chat */
   uint64_t fingerprint;      /* of the metadata and both ends of each tensor: tells models apart, proves nothing */
   uint64_t parameters;       /* numbers in its weights */
   uint64_t file_bytes;
-  uint64_t weight_bytes;     /* resident: what the library allocated for weights */
+  uint64_t weight_bytes;     /* resident: what the library allocated for weights, in the device's memory if there is one */
   uint64_t bytes_per_token;  /* weight bytes read to decode and pick one token (without the cache) */
   int32_t vocab_size;        /* tokens are 0..vocab_size-1; a row of logits has this many numbers. The last ones may be
                                 padding without text, which generators never pick */
@@ -447,7 +459,8 @@ typedef struct bitnet_ctx_options {
                           up to 64 */
   uint32_t sequences;  /* sequences are 0..sequences-1, at most 1024; 0: 16 */
   uint32_t batch;      /* tokens computed at once, at most 4096; 0: 256. Longer batches are cut, which changes no bit */
-  int32_t threads;     /* 1..1024; 0: as many as there are cores. Changes no bit */
+  int32_t threads;     /* 1..1024; 0: as many as there are cores. Changes no bit. With a device none but the calling one
+                          computes, and neither this nor `execute` is used */
   bitnet_execute_fn execute; /* your thread pool, called with count = threads; NULL: threads of the context's own, */
   void *execute_user;        /*   which spin briefly between calls and then sleep */
 } bitnet_ctx_options;
@@ -457,10 +470,11 @@ static inline void bitnet_ctx_options_init(bitnet_ctx_options *options) {
   if (options) *options = initial;
 }
 
-/* Opens a context. Its memory is allocated here, with room for the logits of one entry; a batch in which more entries
- * want logits or samples than in any before makes room for them. Nothing is allocated per token. The model may be closed
- * before the context.
- * BITNET_E_STATE: the model was opened with BITNET_MODEL_DESCRIBE. Since 0.1. */
+/* Opens a context, on the device that the model is on. Its memory is allocated here, with room for the logits of one
+ * entry; a batch in which more entries want logits or samples than in any before makes room for them. Nothing is
+ * allocated per token. The model may be closed before the context.
+ * BITNET_E_STATE: the model was opened with BITNET_MODEL_DESCRIBE. BITNET_E_MEMORY also if it is the device's that is
+ * short; BITNET_E_DEVICE: the device failed. The model can be used on after either. Since 0.1. */
 BITNET_API bitnet_status bitnet_ctx_open(const bitnet_model *model, const bitnet_ctx_options *options,
                                          bitnet_ctx **ctx, bitnet_error *why);
 /* Closes it. Its generators must be closed before; one that is never used again may be leaked. Since 0.1. */
@@ -486,6 +500,8 @@ typedef struct bitnet_batch_entry {
  *   returns  BITNET_E_ARGUMENT      a token, sequence or position is wrong; the sentence names the entry
  *            BITNET_E_CONTEXT_FULL  the cache or the model's context length has no room for all of them
  *            BITNET_E_CANCELLED     bitnet_ctx_cancel was called
+ *            BITNET_E_DEVICE        the device failed. So will every later call that needs it: close the context; the
+ *                                   CPU still works, and a model opened anew may
  *            on any failure no sequence has changed; the logits of earlier calls are gone
  *   since    0.1 */
 BITNET_API bitnet_status bitnet_ctx_decode(bitnet_ctx *ctx, const bitnet_batch_entry *entries,
@@ -516,7 +532,7 @@ BITNET_API bitnet_status bitnet_ctx_sequence_truncate(bitnet_ctx *ctx, int32_t s
  * Since 0.1. */
 BITNET_API bitnet_status bitnet_ctx_save(const bitnet_ctx *ctx, int32_t sequence, void *buffer,
                                          uint64_t capacity, uint64_t *bytes, bitnet_error *why);
-/* Replaces a sequence by a saved one, all or nothing.
+/* Replaces a sequence by a saved one, all or nothing. It may have been saved on another device.
  *   returns  BITNET_E_FORMAT        it is damaged or no saved sequence
  *            BITNET_E_UNSUPPORTED   it was saved from another model
  *            BITNET_E_CONTEXT_FULL  there is no room for it
@@ -540,10 +556,11 @@ typedef struct bitnet_ctx_stats {
   uint64_t head_rows;        /* rows of logits computed */
   uint64_t positions_used;   /* cache positions in use, whole pages, shared pages once */
   uint64_t positions;        /* cache positions there are */
-  uint64_t cache_bytes;      /* memory of the cache */
-  uint64_t work_bytes;       /* memory of everything else in the context */
-  double weight_seconds;     /* of single_seconds: products with weights, the head's included; since 0.2, as all below */
-  double attention_seconds;  /* of single_seconds: attention */
+  uint64_t cache_bytes;      /* memory of the cache, on the device if there is one */
+  uint64_t work_bytes;       /* memory of everything else in the context, the device's included */
+  double weight_seconds;     /* of single_seconds: products with weights, the head's included; 0 with a device. Since 0.2,
+                                as all below */
+  double attention_seconds;  /* of single_seconds: attention; 0 with a device */
   uint64_t screened_tokens;  /* entries read through the screened head */
   uint64_t screened_rows;    /* rows of the head computed exactly for them */
   uint64_t full_tokens;      /* of screened_tokens, those whose sampling had to compute every row after all */
@@ -569,19 +586,22 @@ typedef struct bitnet_estimate {
   uint32_t size;         /* sizeof(bitnet_estimate), set by you */
   uint32_t reserved;
   uint64_t file_bytes;   /* mapped; the embedding table and the head are read from there */
-  uint64_t weight_bytes; /* packed weights */
-  uint64_t cache_bytes;  /* of a context with the options given */
+  uint64_t weight_bytes; /* packed weights in the host's memory, like the two below; 0 with a device */
+  uint64_t cache_bytes;  /* of a context with the options given; 0 with a device */
   uint64_t work_bytes;   /* everything else of it */
   uint64_t total_bytes;  /* weight + cache + work + the part of the file that stays in use (all of it if it was copied
                             into memory); the system may keep more of a mapped file while it has room */
+  uint64_t device_bytes; /* of a device's memory: weights and context; 0: the CPU computes. Since 0.3 */
 } bitnet_estimate;
-#define BITNET_ESTIMATE_INIT {sizeof(bitnet_estimate), 0, 0, 0, 0, 0, 0}
+#define BITNET_ESTIMATE_INIT {sizeof(bitnet_estimate), 0, 0, 0, 0, 0, 0, 0}
 static inline void bitnet_estimate_init(bitnet_estimate *estimate) {
   const bitnet_estimate initial = BITNET_ESTIMATE_INIT;
   if (estimate) *estimate = initial;
 }
 /* Memory that a context with these options (NULL: defaults) of this model takes. The model may have been opened with
- * BITNET_MODEL_DESCRIBE, so this works before loading anything. Since 0.1. */
+ * BITNET_MODEL_DESCRIBE, so this works before loading anything: it is then for the device that opening would take now,
+ * which with "auto" has to be asked. Opening on a device takes the packed weights' size of the host's memory, too, and
+ * gives it back. BITNET_E_DEVICE: the plugin of the device asked for is gone. Since 0.1. */
 BITNET_API bitnet_status bitnet_model_estimate(const bitnet_model *model,
                                                const bitnet_ctx_options *options,
                                                bitnet_estimate *estimate, bitnet_error *why);
@@ -762,6 +782,31 @@ BITNET_API void bitnet_generate_close(bitnet_generator *generator);
  * NULL when index is not below the count. Static. Since 0.1. */
 BITNET_API int32_t bitnet_isa_count(void);
 BITNET_API const char *bitnet_isa_name(int32_t index);
+
+/* A device that models can be opened on. */
+typedef struct bitnet_device_info {
+  uint32_t size;         /* sizeof(bitnet_device_info), set by you */
+  int32_t usable;        /* 1; 0: it cannot be used, reason says why */
+  char name[32];         /* for bitnet_model_options.device: "cpu", "cuda:0"; all texts are UTF-8 and terminated */
+  char title[128];       /* what its maker calls it; of the CPU: the best instruction set; "" if not known */
+  uint64_t memory_bytes; /* it has; 0: not known, as for the two below */
+  uint64_t memory_free;  /* when asked */
+  int32_t processors;    /* multiprocessors; of the CPU: cores that this process may run on */
+  int32_t reserved;
+  char reason[504];      /* a sentence; empty if usable */
+} bitnet_device_info;
+#define BITNET_DEVICE_INFO_INIT {sizeof(bitnet_device_info), 0, {0}, {0}, 0, 0, 0, 0, {0}}
+static inline void bitnet_device_info_init(bitnet_device_info *info) {
+  const bitnet_device_info initial = BITNET_DEVICE_INFO_INIT;
+  if (info) *info = initial;
+}
+/* How many entries bitnet_device_get_info has, at least 2: the CPU is number 0, then come the CUDA devices. If none of
+ * these can be used, there is one entry called "cuda" that says why: the plugin is not installed, is of another version,
+ * or there is no driver. Asks the driver anew, which the first time may take a second. Threads: any. Since 0.3. */
+BITNET_API int32_t bitnet_device_count(void);
+/* Fills *info up to info->size. BITNET_E_NOT_FOUND: index is not below the count. Threads: any. Since 0.3. */
+BITNET_API bitnet_status bitnet_device_get_info(int32_t index, bitnet_device_info *info,
+                                                bitnet_error *why);
 
 /* Experimental: may change until 1.0. What this machine can do at best, measured now, for a figure to be held against. */
 typedef struct bitnet_machine_limits {

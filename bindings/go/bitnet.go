@@ -67,7 +67,7 @@ import (
 	"sync"
 )
 
-// LibraryVersion gives the version of the library found at run time, "0.2.0". It is [Version] or newer.
+// LibraryVersion gives the version of the library found at run time, "0.3.0". It is [Version] or newer.
 func LibraryVersion() string {
 	return C.GoString(C.bitnet_version_string())
 }

@@ -7,11 +7,11 @@ import "strconv"
 // The version of bitnet.h that this package was generated from, which is the package's own. The library found at run
 // time must have the same ABI version and be as new or newer.
 const (
-	Version = "0.2.0"
+	Version = "0.3.0"
 
 	VersionMajor = 0
 
-	VersionMinor = 2
+	VersionMinor = 3
 
 	VersionPatch = 0
 

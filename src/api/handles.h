@@ -121,6 +121,8 @@ template <>
 inline constexpr uint32_t kFirstSize<bitnet_generate_info> = 56;
 template <>
 inline constexpr uint32_t kFirstSize<bitnet_machine_limits> = 32;
+template <>
+inline constexpr uint32_t kFirstSize<bitnet_device_info> = 696;
 
 template <class T>
 Status check_size(uint32_t size, const char* name) noexcept {

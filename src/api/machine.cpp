@@ -1,8 +1,9 @@
-// Instruction sets by name, and what the machine can do at best.
+// Instruction sets and devices by name, and what the machine can do at best.
 #include <chrono>
 
 #include "api/handles.h"
 #include "base/threads.h"
+#include "session/devices.h"
 
 namespace bitnet {
 namespace {
@@ -86,6 +87,26 @@ const char* bitnet_isa_name(int32_t index) {
   int count = 0;
   const char* const* names = usable_isas(&count);
   return index >= 0 && index < count ? names[index] : nullptr;
+}
+
+int32_t bitnet_device_count(void) {
+  int32_t count = 0;
+  guarded(nullptr, [&]() -> Status {
+    count = static_cast<int32_t>(list_devices().size());
+    return {};
+  });
+  return count;
+}
+
+bitnet_status bitnet_device_get_info(int32_t index, bitnet_device_info* info, bitnet_error* why) {
+  return guarded(why, [&]() -> Status {
+    BITNET_REQUIRE(info, "info is NULL");
+    const Vec<bitnet_device_info> list = list_devices();
+    if (index < 0 || static_cast<size_t>(index) >= list.size()) {
+      return Status::error(BITNET_E_NOT_FOUND, "device %d: there are %zu", index, list.size());
+    }
+    return write_struct(list[static_cast<size_t>(index)], info, "bitnet_device_info");
+  });
 }
 
 bitnet_status bitnet_machine_measure(bitnet_machine_limits* limits, bitnet_error* why) {

@@ -241,8 +241,8 @@ bitnet_status bitnet_model_get_info(const bitnet_model* model, bitnet_model_info
     if (m.options().read) i.flags |= BITNET_MODEL_READ;
     i.family = model->family.c_str();
     i.name = model->name.c_str();
-    i.device = "cpu";
-    i.isa = m.ops().name;
+    i.device = m.device_name();
+    i.isa = m.isa();
     i.chat_template = m.chat_template() ? chat_template_name(*m.chat_template()) : "";
     i.fingerprint = m.fingerprint();
     i.parameters = d.parameters;
@@ -327,14 +327,21 @@ bitnet_status bitnet_model_estimate(const bitnet_model* model, const bitnet_ctx_
     BITNET_TRY(context_options(options, d.hyper, &how));
     bitnet_estimate e = BITNET_ESTIMATE_INIT;
     e.file_bytes = model->loaded->file_bytes();
-    e.weight_bytes = Weights::bytes_of(d, model->loaded->options().weights());
-    e.cache_bytes = KvCache::bytes_of(d.hyper, how.positions);
-    e.work_bytes = Context::work_bytes_of(
-        d, how, Weights::screens(d, model->loaded->options().weights().head));
-    e.total_bytes = e.weight_bytes + e.cache_bytes + e.work_bytes +
-                    (model->loaded->owns_file_copy()
-                         ? e.file_bytes
-                         : Weights::file_bytes_of(d, model->loaded->options().weights()));
+    uint64_t file_in_use = 0;
+    BITNET_LET(const std::optional<UsableDevice> on, model->loaded->device_to_estimate());
+    if (on) {
+      e.work_bytes = Context::work_bytes_of(d, how, on->device);
+      e.device_bytes =
+          UploadedModel::bytes_of(on->device, d) + Context::device_bytes_of(d, how, on->device);
+    } else {
+      const Weights::Options weights = model->loaded->options().weights();
+      e.weight_bytes = Weights::bytes_of(d, weights);
+      e.cache_bytes = KvCache::bytes_of(d.hyper, how.positions);
+      e.work_bytes = Context::work_bytes_of(d, how, Weights::screens(d, weights.head));
+      file_in_use = Weights::file_bytes_of(d, weights);
+    }
+    if (model->loaded->owns_file_copy()) file_in_use = e.file_bytes;
+    e.total_bytes = e.weight_bytes + e.cache_bytes + e.work_bytes + file_in_use;
     return write_struct(e, estimate, "bitnet_estimate");
   });
 }

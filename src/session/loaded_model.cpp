@@ -1,7 +1,8 @@
 #include "session/loaded_model.h"
 
+#include <algorithm>
 #include <chrono>
-#include <cstring>
+#include <cstdio>
 
 #include "compute/self_check.h"
 
@@ -69,6 +70,7 @@ uint64_t LoadedModel::cache_key() const noexcept {
 }
 
 Result<Ptr<const LoadedModel>> LoadedModel::finish(Ptr<LoadedModel> model, double started) {
+  BITNET_TRY(model->name_device());
   BITNET_TRY(model->choose_kernels());
   BITNET_TRY(model->read());
   // The caller's texts and progress callback are only ours during the opening.
@@ -95,14 +97,34 @@ Status unusable_isa(const char* isa) {
 
 }  // namespace
 
+// Which device is asked for, found before anything of the file is read. A description touches none.
+Status LoadedModel::name_device() {
+  BITNET_LET(device_name_, parse_device_name(options_.device));
+  if (options_.isa && device_name_.kind == DeviceName::Kind::kCuda) {
+    return Status::error(BITNET_E_ARGUMENT,
+                         "isa \"%s\" is an instruction set of the CPU, device is \"%s\": leave one "
+                         "of the two out",
+                         options_.isa, options_.device);
+  }
+  if (options_.isa) device_name_.kind = DeviceName::Kind::kCpu;
+  if (!options_.describe) {
+    BITNET_LET(device_, choose_device(device_name_, options_.strict, options_.log));
+    return {};
+  }
+  if (device_name_.kind == DeviceName::Kind::kCpu) return {};
+  const Result<Plugin> plugin = Plugin::open("cuda");
+  if (device_name_.kind == DeviceName::Kind::kAuto) {
+    if (plugin.ok()) std::snprintf(described_device_, sizeof described_device_, "auto");
+    return {};
+  }
+  if (!plugin.ok()) return Status::error(BITNET_E_DEVICE, "%s", plugin.status().text());
+  std::snprintf(described_device_, sizeof described_device_, "cuda:%d", device_name_.index);
+  return {};
+}
+
 // The best kernels that compute what the reference computes. An instruction set asked for by name,
 // or strict, makes a kernel that does not an error instead of a warning.
 Status LoadedModel::choose_kernels() {
-  const char* device = options_.device ? options_.device : "auto";
-  if (std::strcmp(device, "auto") != 0 && std::strcmp(device, "cpu") != 0) {
-    return Status::error(BITNET_E_DEVICE, "device \"%s\": this build has \"auto\" and \"cpu\"",
-                         device);
-  }
   if (options_.isa) {
     ops_ = select_ops(options_.isa);
     return ops_ ? check_against_reference(*ops_) : unusable_isa(options_.isa);
@@ -136,10 +158,73 @@ Status LoadedModel::read() {
   if (Result<ChatTemplate> chat = find_chat_template(*description_, *tokenizer_); chat.ok()) {
     chat_template_ = chat.value();
   }
-  if (!options_.describe) {
-    BITNET_LET(weights_, Weights::prepare(*description_, *ops_, options_.weights()));
+  return options_.describe ? Status() : prepare_weights();
+}
+
+namespace {
+
+// Progress of work that may have to begin anew: it then waits until it is further than before.
+struct Rising {
+  Progress to;
+  double highest = 0;
+
+  static int report(void* user, double done) {
+    Rising& rising = *static_cast<Rising*>(user);
+    rising.highest = std::max(rising.highest, done);
+    return rising.to.report(rising.highest) ? 0 : 1;
   }
+};
+
+}  // namespace
+
+// On the device; where "auto" chose one that will not take the model, on the CPU after all.
+Status LoadedModel::prepare_weights() {
+  Weights::Options how = options_.weights();
+  Rising progress{options_.progress};
+  if (device_) {
+    how.progress = {Rising::report, &progress};
+    how.device = &device_->device;
+    Result<Ptr<const Weights>> weights = Weights::prepare(*description_, *ops_, how);
+    if (weights.ok()) {
+      weights_ = std::move(weights.value());
+      return {};
+    }
+    const Status& reason = weights.status();
+    const bool of_device = reason.code() == BITNET_E_MEMORY || reason.code() == BITNET_E_DEVICE;
+    if (!of_device || options_.strict || device_name_.kind != DeviceName::Kind::kAuto) {
+      return reason;
+    }
+    log_fallback(options_.log, reason);
+    device_.reset();
+    how.device = nullptr;
+  }
+  BITNET_LET(weights_, Weights::prepare(*description_, *ops_, how));
   return {};
+}
+
+const char* LoadedModel::device_name() const noexcept {
+  if (weights_) return weights_->device ? weights_->device->name() : "cpu";
+  return described_device_;
+}
+
+const char* LoadedModel::isa() const noexcept {
+  return weights_ && weights_->device ? weights_->device->isa() : ops_->name;
+}
+
+Result<std::optional<UsableDevice>> LoadedModel::device_to_estimate() const {
+  if (weights_ && !weights_->device) return std::optional<UsableDevice>();
+  if (weights_ || device_name_.kind == DeviceName::Kind::kCuda) {
+    // Arithmetic of the plugin, for which the device need not be there.
+    Result<Plugin> plugin = Plugin::open("cuda");
+    if (!plugin.ok()) return Status::error(BITNET_E_DEVICE, "%s", plugin.status().text());
+    Device device;
+    device.table = &plugin.value().table();
+    device.index = device_name_.index;
+    return std::optional(UsableDevice{std::move(plugin.value()), device});
+  }
+  BITNET_LET(std::optional<UsableDevice> device, choose_device(device_name_, false, {}));
+  if (device && !UploadedModel::check_room(device->device, *description_).ok()) device.reset();
+  return device;
 }
 
 }  // namespace bitnet

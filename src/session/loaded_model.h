@@ -11,6 +11,7 @@
 #include "forward/packed_weights.h"
 #include "model/model.h"
 #include "session/chat.h"
+#include "session/devices.h"
 #include "tokens/tokenizer.h"
 
 namespace bitnet {
@@ -31,7 +32,15 @@ class LoadedModel {
     Log log;
     Progress progress;
 
-    Weights::Options weights() const noexcept { return {kind, head, threads, progress}; }
+    // On the CPU.
+    Weights::Options weights() const noexcept {
+      Weights::Options how;
+      how.weights = kind;
+      how.head = head;
+      how.threads = threads;
+      how.progress = progress;
+      return how;
+    }
   };
 
   static Result<Ptr<const LoadedModel>> open_path(const char* path, const Options& options);
@@ -51,6 +60,15 @@ class LoadedModel {
   const std::optional<ChatTemplate>& chat_template() const noexcept { return chat_template_; }
   const Options& options() const noexcept { return options_; }
   uint64_t fingerprint() const noexcept { return fingerprint_; }
+  // The device's name, and the instruction set in use there. Of a model that was only described:
+  // what was asked for, "auto" only where a plugin will be looked at; then no instruction set is
+  // known but the CPU's.
+  const char* device_name() const noexcept;
+  const char* isa() const noexcept;
+  // The device whose memory the model takes, or would take if it had not only been described;
+  // nothing: the CPU's. Fails as opening it there would.
+  Result<std::optional<UsableDevice>> device_to_estimate() const;
+
   // The fingerprint and the options that change what the model computes: keys and values of one key
   // fit each other.
   uint64_t cache_key() const noexcept;
@@ -61,8 +79,10 @@ class LoadedModel {
 
  private:
   static Result<Ptr<const LoadedModel>> finish(Ptr<LoadedModel> model, double started);
+  Status name_device();
   Status choose_kernels();
   Status read();
+  Status prepare_weights();
 
   Options options_;
   std::optional<Mapping> mapping_;  // or
@@ -73,6 +93,9 @@ class LoadedModel {
   Ptr<const Tokenizer> tokenizer_;
   std::optional<ChatTemplate> chat_template_;
   const Ops* ops_ = nullptr;
+  DeviceName device_name_;
+  std::optional<UsableDevice> device_;  // that the weights are on
+  char described_device_[32] = "cpu";
   Ptr<const Weights> weights_;
   uint64_t fingerprint_ = 0;
   double load_seconds_ = 0;

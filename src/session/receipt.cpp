@@ -36,9 +36,9 @@ void add_hash(cJSON* object, const char* key, uint64_t value) {
 }
 
 // What the counters say has run.
-const char* compute_path(const KernelCounts& counts) noexcept {
-  if (counts.ternary_matmul > 0) return "cpu/packed-ternary";
-  return counts.dense_matmul > 0 ? "cpu/dense" : "none";
+String compute_path(const char* kind, const KernelCounts& counts) {
+  if (counts.ternary_matmul > 0) return String(kind) + "/packed-ternary";
+  return counts.dense_matmul > 0 ? String(kind) + "/dense" : "none";
 }
 
 const char* weights_name(bitnet_weights kind) noexcept {
@@ -66,9 +66,11 @@ Result<String> write_receipt(const LoadedModel& model, const Context& context) {
   add(json, "library_version", version);
   add_hash(json, "model_fingerprint", model.fingerprint());
   add(json, "model_family", String(model.description().family).c_str());
-  add(json, "device", "cpu");
-  add(json, "isa", model.ops().name);
-  add(json, "compute_path", compute_path(counts));
+  const UploadedModel* device = model.weights()->device.get();
+  add(json, "device", model.device_name());
+  add(json, "isa", model.isa());
+  add(json, "compute_path",
+      compute_path(device ? device->device().table->kind : "cpu", counts).c_str());
   add(json, "allocator", allocator_name());
   add(json, "threads", static_cast<double>(context.threads()));
   add(json, "batches", stats.batches);
@@ -95,6 +97,7 @@ Result<String> write_receipt(const LoadedModel& model, const Context& context) {
   add(kernels, "rope", counts.rope);
   add(kernels, "attend_page", counts.attend_page);
   add(kernels, "gate", counts.gate);
+  add(kernels, "launches", counts.launches);
   std::unique_ptr<char, Free> text(checked(cJSON_PrintUnformatted(json)));
   return String(text.get());
 }

@@ -85,6 +85,9 @@ static void check_inits(void) {
   CHECK_INIT(bitnet_generate_options, BITNET_GENERATE_OPTIONS_INIT);
   CHECK_INIT(bitnet_generate_info, BITNET_GENERATE_INFO_INIT);
   CHECK_INIT(bitnet_machine_limits, BITNET_MACHINE_LIMITS_INIT);
+#if SINCE(0, 3)
+  CHECK_INIT(bitnet_device_info, BITNET_DEVICE_INFO_INIT);
+#endif
 }
 
 /* ---- Callbacks ---- */
@@ -394,6 +397,18 @@ static void check_machine(void) {
   KEEPS_TO(limits, bitnet_machine_limits, "bitnet_machine_measure");
 }
 
+#if SINCE(0, 3)
+static void check_devices(void) {
+  GUARDED(bitnet_device_info, info);
+  static const bitnet_device_info defaults = BITNET_DEVICE_INFO_INIT;
+  info.value = defaults;
+  OK(bitnet_device_get_info(0, &info.value, &why));
+  KEEPS_TO(info, bitnet_device_info, "bitnet_device_get_info");
+  expect(info.value.usable && strcmp(info.value.name, "cpu") == 0, "the first device is the CPU");
+  GIVES(BITNET_E_NOT_FOUND, bitnet_device_get_info(bitnet_device_count(), &info.value, NULL));
+}
+#endif
+
 static unsigned char* read_file(const char* path, uint64_t* bytes) {
   FILE* file = fopen(path, "rb");
   unsigned char* data = NULL;
@@ -438,6 +453,9 @@ int main(int argc, char** argv) {
   expect(state.tasks > 0, "the host's threads are used");
   bitnet_ctx_close(ctx);
   check_machine();
+#if SINCE(0, 3)
+  check_devices();
+#endif
   free(data);
   return failures != 0;
 }

@@ -186,10 +186,45 @@ TEST(Calls, ModelOptionsOutOfRange) {
   refused([](O& o) { o.reserved = 7; }, BITNET_E_ARGUMENT, "reserved");
   refused([](O& o) { o.i2s_layout = 4; }, BITNET_E_ARGUMENT, "i2s_layout is 4");
   refused([](O& o) { o.activation = -2; }, BITNET_E_ARGUMENT, "activation is -2");
-  refused([](O& o) { o.device = "cuda:0"; }, BITNET_E_DEVICE, "cuda:0");
+  for (const char* name : {"", "CPU", "cuda:", "cuda:-1", "cuda:+1", "cuda:01", "cuda:1 ", "cuda1",
+                           "cuda:99999999999", "gpu"}) {
+    refused([&](O& o) { o.device = name; }, BITNET_E_DEVICE, "there are \"auto\", \"cpu\"");
+  }
+  refused(
+      [](O& o) {
+        o.device = "cuda";
+        o.isa = "reference";
+      },
+      BITNET_E_ARGUMENT, "leave one");
   refused([](O& o) { o.isa = "z80"; }, BITNET_E_UNSUPPORTED, "can run reference");
   refused([](O& o) { o.progress = [](void*, double) { return 1; }; }, BITNET_E_CANCELLED,
           "progress");
+}
+
+// Beside the library of this build there is no plugin; tests/device/ has libraries with one.
+TEST(Calls, DevicesAreListedAndTheCpuIsTheFirst) {
+  const int32_t count = bitnet_device_count();
+  ASSERT_GE(count, 2);
+  for (int32_t i = 0; i < count; ++i) {
+    bitnet_device_info info = BITNET_DEVICE_INFO_INIT;
+    ASSERT_EQ(bitnet_device_get_info(i, &info, nullptr), BITNET_OK);
+    EXPECT_EQ(std::string(info.name).rfind(i == 0 ? "cpu" : "cuda", 0), 0u) << info.name;
+    EXPECT_EQ(info.usable == 1, info.reason[0] == 0) << info.reason;
+    if (i > 0 && info.usable) continue;
+    EXPECT_EQ(info.usable, i == 0);
+    if (i == 0) {
+      EXPECT_GT(info.processors, 0);
+      EXPECT_GE(info.memory_bytes, info.memory_free);
+      EXPECT_STREQ(info.title, bitnet_isa_name(bitnet_isa_count() - 1));
+    }
+  }
+  bitnet_device_info info = BITNET_DEVICE_INFO_INIT;
+  const std::string there_are = "there are " + std::to_string(count);
+  for (int32_t wrong : {-1, count}) {
+    EXPECT_REFUSED(bitnet_device_get_info(wrong, &info, &why), BITNET_E_NOT_FOUND,
+                   there_are.c_str());
+  }
+  EXPECT_REFUSED(bitnet_device_get_info(0, nullptr, &why), BITNET_E_ARGUMENT, "info is NULL");
 }
 
 TEST(Calls, ProgressNeverFallsAndEndsAtOne) {

@@ -17,11 +17,12 @@ ARROWS = {
     "compute/select.cpp": ["compute/cpu/*", "base/*"],  # fills the table of verbs
     "compute/reference": ["compute/*.h", "base/*"],
     # reference/math.h defines the scalar functions of the numeric contract, for every backend.
+    "compute/cuda": ["compute/*.h", "base/*"],
     "compute/cpu": ["compute/*.h", "compute/reference/math.h", "base/*"],
     "forward": ["model/*", "compute/*.h", "base/*"],
     "sample": ["base/*"],
     "session": ["forward/*", "sample/*", "tokens/*", "model/*", "file/*", "compute/ops.h",
-                "compute/self_check.h", "base/*"],
+                "compute/plugin.h", "compute/self_check.h", "base/*"],
     "api": ["session/*", "forward/*", "sample/*", "tokens/*", "model/*", "file/*", "compute/ops.h",
             "base/*"],
 }
@@ -73,6 +74,8 @@ def check_own_rules():
     assert verdict("session/generator.cpp", "api/handles.h")
     assert verdict("compute/cpu/x86/avx2.cpp", "compute/reference/reference.h")
     assert verdict("compute/pairwise_sum.h", "compute/cpu/x86/tables.h")
+    assert verdict("compute/cuda/model.cu", "forward/device_model.h")
+    assert not verdict("compute/cuda/model.cu", "compute/device.h")
     assert not verdict("compute/select.cpp", "compute/ops.h")
     assert not verdict("model/model.cpp", "compute/ops.h")
     assert not verdict("compute/cpu/x86/avx2.cpp", "compute/cpu/x86/lanes_avx2.h")
@@ -85,7 +88,7 @@ def main():
     files = lines = failures = 0
     for folder, _, names in os.walk(src):
         for name in sorted(names):
-            if not name.endswith((".h", ".cpp", ".c", ".inc", ".S")):
+            if not name.endswith((".h", ".cpp", ".c", ".cu", ".inc", ".S")):
                 continue
             path = os.path.join(folder, name)
             source = os.path.relpath(path, src)

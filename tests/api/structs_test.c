@@ -43,6 +43,7 @@ static void check_inits(void) {
   CHECK_INIT(bitnet_generate_options, BITNET_GENERATE_OPTIONS_INIT, bitnet_generate_options_init);
   CHECK_INIT(bitnet_generate_info, BITNET_GENERATE_INFO_INIT, bitnet_generate_info_init);
   CHECK_INIT(bitnet_machine_limits, BITNET_MACHINE_LIMITS_INIT, bitnet_machine_limits_init);
+  CHECK_INIT(bitnet_device_info, BITNET_DEVICE_INFO_INIT, bitnet_device_info_init);
 }
 
 static void check_versions(void) {
@@ -205,6 +206,7 @@ FIELD(bitnet_estimate, weight_bytes, 16, 8);
 FIELD(bitnet_estimate, cache_bytes, 24, 8);
 FIELD(bitnet_estimate, work_bytes, 32, 8);
 FIELD(bitnet_estimate, total_bytes, 40, 8);
+FIELD(bitnet_estimate, device_bytes, 48, 8); /* 0.3 */
 ELEMENT(bitnet_logit_bias, 8);
 FIELD(bitnet_logit_bias, token, 0, 4);
 FIELD(bitnet_logit_bias, bias, 4, 4);
@@ -256,6 +258,16 @@ FIELD(bitnet_machine_limits, threads, 4, 4);
 FIELD(bitnet_machine_limits, isa, 8, 8);
 FIELD(bitnet_machine_limits, stream_gb_per_s, 16, 8);
 FIELD(bitnet_machine_limits, int8_gmac_per_s, 24, 8);
+LAYOUT(bitnet_device_info, 696); /* 0.3 */
+FIELD(bitnet_device_info, size, 0, 4);
+FIELD(bitnet_device_info, usable, 4, 4);
+FIELD(bitnet_device_info, name, 8, 32);
+FIELD(bitnet_device_info, title, 40, 128);
+FIELD(bitnet_device_info, memory_bytes, 168, 8);
+FIELD(bitnet_device_info, memory_free, 176, 8);
+FIELD(bitnet_device_info, processors, 184, 4);
+FIELD(bitnet_device_info, reserved, 188, 4);
+FIELD(bitnet_device_info, reason, 192, 504);
 
 int main(void) {
   check_inits();

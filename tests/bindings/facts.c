@@ -134,6 +134,7 @@ int main(void) {
   FIELD(bitnet_estimate, cache_bytes);
   FIELD(bitnet_estimate, work_bytes);
   FIELD(bitnet_estimate, total_bytes);
+  FIELD(bitnet_estimate, device_bytes);
   STRUCT(bitnet_logit_bias);
   FIELD(bitnet_logit_bias, token);
   FIELD(bitnet_logit_bias, bias);
@@ -179,6 +180,16 @@ int main(void) {
   FIELD(bitnet_generate_info, decode_seconds);
   FIELD(bitnet_generate_info, drafted_tokens);
   FIELD(bitnet_generate_info, accepted_tokens);
+  STRUCT(bitnet_device_info);
+  FIELD(bitnet_device_info, size);
+  FIELD(bitnet_device_info, usable);
+  FIELD(bitnet_device_info, name);
+  FIELD(bitnet_device_info, title);
+  FIELD(bitnet_device_info, memory_bytes);
+  FIELD(bitnet_device_info, memory_free);
+  FIELD(bitnet_device_info, processors);
+  FIELD(bitnet_device_info, reserved);
+  FIELD(bitnet_device_info, reason);
   STRUCT(bitnet_machine_limits);
   FIELD(bitnet_machine_limits, size);
   FIELD(bitnet_machine_limits, threads);
@@ -384,6 +395,12 @@ int main(void) {
   SAME(&bitnet_isa_name, const char * (*)(int32_t));
   printf("function bitnet_isa_name %s %s\n",
          PTR_CLASS(const char *), CLASS(int32_t));
+  SAME(&bitnet_device_count, int32_t (*)(void));
+  printf("function bitnet_device_count %s\n",
+         CLASS(int32_t));
+  SAME(&bitnet_device_get_info, bitnet_status (*)(int32_t, bitnet_device_info *, bitnet_error *));
+  printf("function bitnet_device_get_info %s %s %s %s\n",
+         ENUM_CLASS(bitnet_status), CLASS(int32_t), PTR_CLASS(bitnet_device_info *), PTR_CLASS(bitnet_error *));
   SAME(&bitnet_machine_measure, bitnet_status (*)(bitnet_machine_limits *, bitnet_error *));
   printf("function bitnet_machine_measure %s %s %s\n",
          ENUM_CLASS(bitnet_status), PTR_CLASS(bitnet_machine_limits *), PTR_CLASS(bitnet_error *));

@@ -89,7 +89,7 @@ awk '/^```/ { inside = !inside && ++blocks == 3; next } inside' README.md >"$scr
 cat >"$scratch/hello/go.mod" <<END
 module hello
 go 1.19
-require github.com/libbitnet/libbitnet/bindings/go v0.2.0
+require github.com/libbitnet/libbitnet/bindings/go v0.3.0
 replace github.com/libbitnet/libbitnet/bindings/go => $module
 END
 (cd "$scratch/hello" && go run . "$model") >"$scratch/output" || fail "README.md's program"

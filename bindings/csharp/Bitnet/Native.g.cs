@@ -187,9 +187,9 @@ namespace Bitnet
         public uint size;
         /// <summary>BITNET_MODEL_...; 0</summary>
         public uint flags;
-        /// <summary>"auto" or "cpu"; NULL: auto. bitnet_model_info says which was taken</summary>
+        /// <summary>"auto", "cpu", "cuda" (the first such device) or "cuda:1" and so on; NULL: auto. See bitnet_model_open; bitnet_model_info says which was taken</summary>
         public byte* device;
-        /// <summary>a name of bitnet_isa_name(); NULL: the best this processor runs</summary>
+        /// <summary>a name of bitnet_isa_name(): with device "auto" that means the CPU, with "cuda" it is BITNET_E_ARGUMENT; NULL: the best this processor runs</summary>
         public byte* isa;
         /// <summary>threads that prepare the weights, 1..1024; 0: as many as there are cores</summary>
         public int threads;
@@ -238,9 +238,9 @@ namespace Bitnet
         public byte* family;
         /// <summary>general.name, or ""</summary>
         public byte* name;
-        /// <summary>"cpu"</summary>
+        /// <summary>"cpu", or "cuda:0" and so on. Of a model that was only described: what was asked for, where "auto" says that bitnet_model_open would look at the plugin's devices</summary>
         public byte* device;
-        /// <summary>the instruction set in use: "avx512", ...</summary>
+        /// <summary>the instruction set in use: "avx512", ...; with a device that of its kernels: "sm_90"</summary>
         public byte* isa;
         /// <summary>"bitnet", "llama-3", "falcon3", "chatml"; "" for a model that cannot chat</summary>
         public byte* chat_template;
@@ -249,7 +249,7 @@ namespace Bitnet
         /// <summary>numbers in its weights</summary>
         public ulong parameters;
         public ulong file_bytes;
-        /// <summary>resident: what the library allocated for weights</summary>
+        /// <summary>resident: what the library allocated for weights, in the device's memory if there is one</summary>
         public ulong weight_bytes;
         /// <summary>weight bytes read to decode and pick one token (without the cache)</summary>
         public ulong bytes_per_token;
@@ -323,7 +323,7 @@ namespace Bitnet
         public uint sequences;
         /// <summary>tokens computed at once, at most 4096; 0: 256. Longer batches are cut, which changes no bit</summary>
         public uint batch;
-        /// <summary>1..1024; 0: as many as there are cores. Changes no bit</summary>
+        /// <summary>1..1024; 0: as many as there are cores. Changes no bit. With a device none but the calling one computes, and neither this nor `execute` is used</summary>
         public int threads;
         /// <summary>your thread pool, called with count = threads; NULL: threads of the context's own,</summary>
         public IntPtr execute;
@@ -367,13 +367,13 @@ namespace Bitnet
         public ulong positions_used;
         /// <summary>cache positions there are</summary>
         public ulong positions;
-        /// <summary>memory of the cache</summary>
+        /// <summary>memory of the cache, on the device if there is one</summary>
         public ulong cache_bytes;
-        /// <summary>memory of everything else in the context</summary>
+        /// <summary>memory of everything else in the context, the device's included</summary>
         public ulong work_bytes;
-        /// <summary>of single_seconds: products with weights, the head's included; since 0.2, as all below</summary>
+        /// <summary>of single_seconds: products with weights, the head's included; 0 with a device. Since 0.2, as all below</summary>
         public double weight_seconds;
-        /// <summary>of single_seconds: attention</summary>
+        /// <summary>of single_seconds: attention; 0 with a device</summary>
         public double attention_seconds;
         /// <summary>entries read through the screened head</summary>
         public ulong screened_tokens;
@@ -394,14 +394,16 @@ namespace Bitnet
         public uint reserved;
         /// <summary>mapped; the embedding table and the head are read from there</summary>
         public ulong file_bytes;
-        /// <summary>packed weights</summary>
+        /// <summary>packed weights in the host's memory, like the two below; 0 with a device</summary>
         public ulong weight_bytes;
-        /// <summary>of a context with the options given</summary>
+        /// <summary>of a context with the options given; 0 with a device</summary>
         public ulong cache_bytes;
         /// <summary>everything else of it</summary>
         public ulong work_bytes;
         /// <summary>weight + cache + work + the part of the file that stays in use (all of it if it was copied into memory); the system may keep more of a mapped file while it has room</summary>
         public ulong total_bytes;
+        /// <summary>of a device's memory: weights and context; 0: the CPU computes. Since 0.3</summary>
+        public ulong device_bytes;
     }
 
     /// <summary>Added to one token's logit before everything else; -INFINITY bans the token.</summary>
@@ -499,6 +501,29 @@ namespace Bitnet
         public ulong accepted_tokens;
     }
 
+    /// <summary>A device that models can be opened on.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct bitnet_device_info
+    {
+        /// <summary>sizeof(bitnet_device_info), set by you</summary>
+        public uint size;
+        /// <summary>1; 0: it cannot be used, reason says why</summary>
+        public int usable;
+        /// <summary>for bitnet_model_options.device: "cpu", "cuda:0"; all texts are UTF-8 and terminated</summary>
+        public fixed byte name[32];
+        /// <summary>what its maker calls it; of the CPU: the best instruction set; "" if not known</summary>
+        public fixed byte title[128];
+        /// <summary>it has; 0: not known, as for the two below</summary>
+        public ulong memory_bytes;
+        /// <summary>when asked</summary>
+        public ulong memory_free;
+        /// <summary>multiprocessors; of the CPU: cores that this process may run on</summary>
+        public int processors;
+        public int reserved;
+        /// <summary>a sentence; empty if usable</summary>
+        public fixed byte reason[504];
+    }
+
     /// <summary>Experimental: may change until 1.0. What this machine can do at best, measured now, for a figure to be held against.</summary>
     [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct bitnet_machine_limits
@@ -521,7 +546,7 @@ namespace Bitnet
         internal const string Library = "libbitnet.so.0";
 
         internal const int BITNET_VERSION_MAJOR = 0;
-        internal const int BITNET_VERSION_MINOR = 2;
+        internal const int BITNET_VERSION_MINOR = 3;
         internal const int BITNET_VERSION_PATCH = 0;
         internal const int BITNET_ABI_VERSION = 0;
 
@@ -558,7 +583,7 @@ namespace Bitnet
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         internal static extern uint bitnet_version();
 
-        /// <summary>The same as text, "0.2.0"; static. Since 0.1.</summary>
+        /// <summary>The same as text, "0.3.0"; static. Since 0.1.</summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         internal static extern byte* bitnet_version_string();
 
@@ -580,11 +605,20 @@ namespace Bitnet
         ///   returns  BITNET_E_IO           the file cannot be opened or read
         ///            BITNET_E_FORMAT       it is damaged; the sentence names the place
         ///            BITNET_E_UNSUPPORTED  a family, type, option or instruction set this build or machine lacks
-        ///            BITNET_E_DEVICE       the device asked for cannot be used
+        ///            BITNET_E_DEVICE       the device asked for cannot be used, or there is no such name; the sentence lists
+        ///                                  those there are
+        ///            BITNET_E_MEMORY       also: the device's memory does not hold the weights
         ///            BITNET_E_CANCELLED    the progress callback said so
+        ///   device   "auto" is the first CUDA device if the plugin libbitnet-cuda.so is installed (beside libbitnet.so or
+        ///            where the system looks for libraries), else the CPU. If the plugin or its device cannot be used or has
+        ///            not enough memory for the weights, it is the CPU, too, and the log gets a warning that says why; with
+        ///            BITNET_MODEL_STRICT that is an error. A device keeps ternary weights as BITNET_WEIGHTS_2BIT and computes
+        ///            every row of the head: options.weights and options.head are for the CPU. Its logits have the same bits.
+        ///            With BITNET_MODEL_DESCRIBE no device is touched. Since 0.3
         ///   memory   the file is mapped; the ternary weights are packed anew (about a quarter byte each) and the
         ///            original is then not touched again (options.weights), and a large head gets a copy in 7 bits a weight
-        ///            (options.head). bitnet_model_estimate tells the sum beforehand.
+        ///            (options.head). With a device, packed weights, embeddings and head go there, and the host keeps neither
+        ///            a copy nor uses the file again. bitnet_model_estimate tells the sum beforehand.
         ///   threads  any; long (a second per gigabyte), so give a progress callback or call it off your main thread. Progress
         ///            is of the weights' preparation; copying the file (BITNET_MODEL_READ, a source) comes before it.
         ///   since    0.1
@@ -731,10 +765,11 @@ namespace Bitnet
             bitnet_error* why);
 
         /// <summary><code>
-        /// Opens a context. Its memory is allocated here, with room for the logits of one entry; a batch in which more entries
-        /// want logits or samples than in any before makes room for them. Nothing is allocated per token. The model may be closed
-        /// before the context.
-        /// BITNET_E_STATE: the model was opened with BITNET_MODEL_DESCRIBE. Since 0.1.
+        /// Opens a context, on the device that the model is on. Its memory is allocated here, with room for the logits of one
+        /// entry; a batch in which more entries want logits or samples than in any before makes room for them. Nothing is
+        /// allocated per token. The model may be closed before the context.
+        /// BITNET_E_STATE: the model was opened with BITNET_MODEL_DESCRIBE. BITNET_E_MEMORY also if it is the device's that is
+        /// short; BITNET_E_DEVICE: the device failed. The model can be used on after either. Since 0.1.
         /// </code></summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         internal static extern bitnet_status bitnet_ctx_open(bitnet_model* model, bitnet_ctx_options* options, bitnet_ctx** ctx, bitnet_error* why);
@@ -749,6 +784,8 @@ namespace Bitnet
         ///   returns  BITNET_E_ARGUMENT      a token, sequence or position is wrong; the sentence names the entry
         ///            BITNET_E_CONTEXT_FULL  the cache or the model's context length has no room for all of them
         ///            BITNET_E_CANCELLED     bitnet_ctx_cancel was called
+        ///            BITNET_E_DEVICE        the device failed. So will every later call that needs it: close the context; the
+        ///                                   CPU still works, and a model opened anew may
         ///            on any failure no sequence has changed; the logits of earlier calls are gone
         ///   since    0.1
         /// </code></summary>
@@ -797,7 +834,7 @@ namespace Bitnet
             bitnet_error* why);
 
         /// <summary><code>
-        /// Replaces a sequence by a saved one, all or nothing.
+        /// Replaces a sequence by a saved one, all or nothing. It may have been saved on another device.
         ///   returns  BITNET_E_FORMAT        it is damaged or no saved sequence
         ///            BITNET_E_UNSUPPORTED   it was saved from another model
         ///            BITNET_E_CONTEXT_FULL  there is no room for it
@@ -838,7 +875,9 @@ namespace Bitnet
 
         /// <summary><code>
         /// Memory that a context with these options (NULL: defaults) of this model takes. The model may have been opened with
-        /// BITNET_MODEL_DESCRIBE, so this works before loading anything. Since 0.1.
+        /// BITNET_MODEL_DESCRIBE, so this works before loading anything: it is then for the device that opening would take now,
+        /// which with "auto" has to be asked. Opening on a device takes the packed weights' size of the host's memory, too, and
+        /// gives it back. BITNET_E_DEVICE: the plugin of the device asked for is gone. Since 0.1.
         /// </code></summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         internal static extern bitnet_status bitnet_model_estimate(bitnet_model* model, bitnet_ctx_options* options, bitnet_estimate* estimate, bitnet_error* why);
@@ -950,6 +989,18 @@ namespace Bitnet
 
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         internal static extern byte* bitnet_isa_name(int index);
+
+        /// <summary><code>
+        /// How many entries bitnet_device_get_info has, at least 2: the CPU is number 0, then come the CUDA devices. If none of
+        /// these can be used, there is one entry called "cuda" that says why: the plugin is not installed, is of another version,
+        /// or there is no driver. Asks the driver anew, which the first time may take a second. Threads: any. Since 0.3.
+        /// </code></summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        internal static extern int bitnet_device_count();
+
+        /// <summary>Fills *info up to info-&gt;size. BITNET_E_NOT_FOUND: index is not below the count. Threads: any. Since 0.3.</summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        internal static extern bitnet_status bitnet_device_get_info(int index, bitnet_device_info* info, bitnet_error* why);
 
         /// <summary>Takes a few seconds and 512 MB. BITNET_E_UNSUPPORTED: no such instruction set here. Since 0.1.</summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]

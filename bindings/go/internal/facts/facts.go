@@ -169,6 +169,7 @@ func Lines() []string {
 		l.field("bitnet_estimate", "cache_bytes", unsafe.Offsetof(s.cache_bytes), unsafe.Sizeof(s.cache_bytes))
 		l.field("bitnet_estimate", "work_bytes", unsafe.Offsetof(s.work_bytes), unsafe.Sizeof(s.work_bytes))
 		l.field("bitnet_estimate", "total_bytes", unsafe.Offsetof(s.total_bytes), unsafe.Sizeof(s.total_bytes))
+		l.field("bitnet_estimate", "device_bytes", unsafe.Offsetof(s.device_bytes), unsafe.Sizeof(s.device_bytes))
 	}
 	{
 		var s C.bitnet_logit_bias
@@ -226,6 +227,19 @@ func Lines() []string {
 		l.field("bitnet_generate_info", "decode_seconds", unsafe.Offsetof(s.decode_seconds), unsafe.Sizeof(s.decode_seconds))
 		l.field("bitnet_generate_info", "drafted_tokens", unsafe.Offsetof(s.drafted_tokens), unsafe.Sizeof(s.drafted_tokens))
 		l.field("bitnet_generate_info", "accepted_tokens", unsafe.Offsetof(s.accepted_tokens), unsafe.Sizeof(s.accepted_tokens))
+	}
+	{
+		var s C.bitnet_device_info
+		l.structure("bitnet_device_info", unsafe.Sizeof(s), unsafe.Alignof(s))
+		l.field("bitnet_device_info", "size", unsafe.Offsetof(s.size), unsafe.Sizeof(s.size))
+		l.field("bitnet_device_info", "usable", unsafe.Offsetof(s.usable), unsafe.Sizeof(s.usable))
+		l.field("bitnet_device_info", "name", unsafe.Offsetof(s.name), unsafe.Sizeof(s.name))
+		l.field("bitnet_device_info", "title", unsafe.Offsetof(s.title), unsafe.Sizeof(s.title))
+		l.field("bitnet_device_info", "memory_bytes", unsafe.Offsetof(s.memory_bytes), unsafe.Sizeof(s.memory_bytes))
+		l.field("bitnet_device_info", "memory_free", unsafe.Offsetof(s.memory_free), unsafe.Sizeof(s.memory_free))
+		l.field("bitnet_device_info", "processors", unsafe.Offsetof(s.processors), unsafe.Sizeof(s.processors))
+		l.field("bitnet_device_info", "reserved", unsafe.Offsetof(s.reserved), unsafe.Sizeof(s.reserved))
+		l.field("bitnet_device_info", "reason", unsafe.Offsetof(s.reason), unsafe.Sizeof(s.reason))
 	}
 	{
 		var s C.bitnet_machine_limits
@@ -434,6 +448,12 @@ func Lines() []string {
 	})
 	l.signature("function", "bitnet_isa_name", func(p0 C.int32_t) *C.char {
 		return C.bitnet_isa_name(p0)
+	})
+	l.signature("function", "bitnet_device_count", func() C.int32_t {
+		return C.bitnet_device_count()
+	})
+	l.signature("function", "bitnet_device_get_info", func(p0 C.int32_t, p1 *C.bitnet_device_info, p2 *C.bitnet_error) C.bitnet_status {
+		return C.bitnet_device_get_info(p0, p1, p2)
 	})
 	l.signature("function", "bitnet_machine_measure", func(p0 *C.bitnet_machine_limits, p1 *C.bitnet_error) C.bitnet_status {
 		return C.bitnet_machine_measure(p0, p1)

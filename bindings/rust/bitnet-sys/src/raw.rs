@@ -1,6 +1,6 @@
 // Written by bindings/generate/rust.py from include/bitnet.h with bindgen 0.60.1 and rustfmt 1.5.1; do not edit.
 pub const BITNET_VERSION_MAJOR: u32 = 0;
-pub const BITNET_VERSION_MINOR: u32 = 2;
+pub const BITNET_VERSION_MINOR: u32 = 3;
 pub const BITNET_VERSION_PATCH: u32 = 0;
 pub const BITNET_ABI_VERSION: u32 = 0;
 extern "C" {
@@ -524,6 +524,7 @@ pub struct bitnet_estimate {
     pub cache_bytes: u64,
     pub work_bytes: u64,
     pub total_bytes: u64,
+    pub device_bytes: u64,
 }
 extern "C" {
     pub fn bitnet_model_estimate(
@@ -683,6 +684,24 @@ extern "C" {
 }
 extern "C" {
     pub fn bitnet_isa_name(index: i32) -> *const ::std::os::raw::c_char;
+}
+#[repr(C)]
+pub struct bitnet_device_info {
+    pub size: u32,
+    pub usable: i32,
+    pub name: [::std::os::raw::c_char; 32usize],
+    pub title: [::std::os::raw::c_char; 128usize],
+    pub memory_bytes: u64,
+    pub memory_free: u64,
+    pub processors: i32,
+    pub reserved: i32,
+    pub reason: [::std::os::raw::c_char; 504usize],
+}
+extern "C" {
+    pub fn bitnet_device_count() -> i32;
+}
+extern "C" {
+    pub fn bitnet_device_get_info(index: i32, info: *mut bitnet_device_info, why: *mut bitnet_error) -> bitnet_status;
 }
 #[repr(C)]
 pub struct bitnet_machine_limits {

@@ -27,5 +27,6 @@ sized! {
     bitnet_sampler_options
     bitnet_generate_options
     bitnet_generate_info
+    bitnet_device_info
     bitnet_machine_limits
 }

@@ -42,7 +42,7 @@ pub fn version() -> Version {
     Version::from_number(unsafe { sys::bitnet_version() })
 }
 
-/// The same as the library writes it: `"0.2.0"`.
+/// The same as the library writes it: `"0.3.0"`.
 pub fn version_string() -> &'static str {
     // SAFETY: static and terminated.
     unsafe { CStr::from_ptr(sys::bitnet_version_string()) }.to_str().unwrap_or("")

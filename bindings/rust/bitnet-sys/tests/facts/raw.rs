@@ -110,6 +110,7 @@ pub fn all(facts: &mut Facts) {
     field!(facts, bitnet_estimate, cache_bytes, "cache_bytes");
     field!(facts, bitnet_estimate, work_bytes, "work_bytes");
     field!(facts, bitnet_estimate, total_bytes, "total_bytes");
+    field!(facts, bitnet_estimate, device_bytes, "device_bytes");
     facts.structure::<bitnet_logit_bias>("bitnet_logit_bias");
     field!(facts, bitnet_logit_bias, token, "token");
     field!(facts, bitnet_logit_bias, bias, "bias");
@@ -155,6 +156,16 @@ pub fn all(facts: &mut Facts) {
     field!(facts, bitnet_generate_info, decode_seconds, "decode_seconds");
     field!(facts, bitnet_generate_info, drafted_tokens, "drafted_tokens");
     field!(facts, bitnet_generate_info, accepted_tokens, "accepted_tokens");
+    facts.structure::<bitnet_device_info>("bitnet_device_info");
+    field!(facts, bitnet_device_info, size, "size");
+    field!(facts, bitnet_device_info, usable, "usable");
+    field!(facts, bitnet_device_info, name, "name");
+    field!(facts, bitnet_device_info, title, "title");
+    field!(facts, bitnet_device_info, memory_bytes, "memory_bytes");
+    field!(facts, bitnet_device_info, memory_free, "memory_free");
+    field!(facts, bitnet_device_info, processors, "processors");
+    field!(facts, bitnet_device_info, reserved, "reserved");
+    field!(facts, bitnet_device_info, reason, "reason");
     facts.structure::<bitnet_machine_limits>("bitnet_machine_limits");
     field!(facts, bitnet_machine_limits, size, "size");
     field!(facts, bitnet_machine_limits, threads, "threads");
@@ -266,6 +277,8 @@ pub fn all(facts: &mut Facts) {
     facts.function("bitnet_generate_close", bitnet_generate_close as unsafe extern "C" fn(_));
     facts.function("bitnet_isa_count", bitnet_isa_count as unsafe extern "C" fn() -> _);
     facts.function("bitnet_isa_name", bitnet_isa_name as unsafe extern "C" fn(_) -> _);
+    facts.function("bitnet_device_count", bitnet_device_count as unsafe extern "C" fn() -> _);
+    facts.function("bitnet_device_get_info", bitnet_device_get_info as unsafe extern "C" fn(_, _, _) -> _);
     facts.function("bitnet_machine_measure", bitnet_machine_measure as unsafe extern "C" fn(_, _) -> _);
     facts.callback::<bitnet_log_fn>("bitnet_log_fn");
     facts.callback::<bitnet_progress_fn>("bitnet_progress_fn");
