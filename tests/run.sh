@@ -107,7 +107,7 @@ say 'clang build'
 if ! command -v clang++ >/dev/null 2>&1; then
   echo 'clang build: skipped, there is no clang++'
   note 'clang build' 0 0 1
-elif CC=clang CXX=clang++ build build-clang -Dbuildtype=plain -Dwerror=true -Dtests=true -Dsamples=true; then
+elif CC=clang CXX=clang++ build build-clang -Dbuildtype=plain -Dwerror=true -Dcuda=disabled -Dtests=true -Dsamples=true; then
   note 'clang build' 1 0 0
 else
   note 'clang build' 0 1 0

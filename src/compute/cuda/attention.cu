@@ -5,9 +5,9 @@
 namespace bitnet::cuda {
 namespace {
 
-constexpr int kThreads = 128, kAttentionWarps = kThreads / kWarp;
+constexpr int kAttentionThreads = 128, kAttentionWarps = kAttentionThreads / kWarp;
 constexpr int kPage = static_cast<int>(kPagePositions);
-constexpr int kMostQueries = 32, kMostPerThread = 16, kMostTokens = 8;
+constexpr int kMostQueries = 32, kMostPerThread = 16, kBlockTokens = 8;
 constexpr int kPending = 2;  // unfinished nodes of the tree over a group's pages
 constexpr int kMergeLevels = 20;
 
@@ -16,7 +16,8 @@ constexpr int kMergeLevels = 20;
 // (a pair) and kPer queries: the threads of one turn, head_dim / 2 of them, share their queries.
 struct Turns {
   int pairs, count;  // threads of a turn, turns
-  __host__ __device__ explicit Turns(int head_dim) : pairs(head_dim / 2), count(kThreads / pairs) {}
+  __host__ __device__ explicit Turns(int head_dim)
+      : pairs(head_dim / 2), count(kAttentionThreads / pairs) {}
 };
 
 struct Shared {
@@ -105,11 +106,11 @@ __global__ void store_keys_and_values(AttentionJob job) {
 // the cache, with a gap behind, so that a warp that reads 64 keys meets every bank once.
 __device__ inline void bring_page(const Shared& s, const uint16_t* block, int d) {
   const int run_units = d * 2;  // 16 bytes each
-  for (int i = static_cast<int>(threadIdx.x); i < kPage / 16 * run_units; i += kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < kPage / 16 * run_units; i += kAttentionThreads) {
     copy_async(s.keys + i / run_units * Shared::key_run(d) + i % run_units * 8, block + i * 8);
   }
   const uint16_t* values = block + kPage * d;
-  for (int i = static_cast<int>(threadIdx.x); i < kPage * d / 8; i += kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < kPage * d / 8; i += kAttentionThreads) {
     copy_async(s.values + i * 8, values + i * 8);
   }
   copy_async_commit();
@@ -214,11 +215,11 @@ struct Item {
 // Loads and rotates the queries.
 __device__ inline void bring_queries(const Shared& s, const AttentionJob& job, const Item& item) {
   const int d = job.head_dim, pairs = job.rope_pairs;
-  for (int i = static_cast<int>(threadIdx.x); i < item.queries * d; i += kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < item.queries * d; i += kAttentionThreads) {
     s.q[i] = job.q[item.head_row(job, i / d) * d + i % d];
   }
   __syncthreads();
-  for (int i = static_cast<int>(threadIdx.x); i < item.queries * pairs; i += kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < item.queries * pairs; i += kAttentionThreads) {
     const int query = i / pairs, pair = i % pairs;
     const int64_t token = item.block.row + query / item.heads;
     const PairPlace at = pair_place(job.rope, pairs, pair);
@@ -236,7 +237,7 @@ __device__ inline void put_own_key(const Shared& s, const AttentionJob& job, con
                                    uint16_t* block) {
   const int d = job.head_dim, slot = job.position[item.block.row] % kPage;
   const int64_t at = (static_cast<int64_t>(item.block.row) * job.kv_heads + item.kv_head) * d;
-  for (int i = static_cast<int>(threadIdx.x); i < d; i += kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < d; i += kAttentionThreads) {
     const uint16_t key = float_to_half(key_number(job, item.block.row, job.k + at, i));
     const uint16_t value = float_to_half(job.v[at + i]);
     s.keys[slot / 16 * Shared::key_run(d) + i * 16 + slot % 16] = key;
@@ -261,7 +262,7 @@ __device__ inline void merge(const AttentionJob& job, const Item& item, int grou
            ((static_cast<int64_t>(blockIdx.z) * slice_count + blockIdx.y) * job.groups + group) *
                part_floats(d);
   };
-  for (int i = static_cast<int>(threadIdx.x); i < item.queries * d; i += kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < item.queries * d; i += kAttentionThreads) {
     const int query = i / d;
     float maximum[kMergeLevels] = {}, sum[kMergeLevels] = {}, value[kMergeLevels] = {};
     int depth = 0;
@@ -287,7 +288,7 @@ __device__ inline void merge(const AttentionJob& job, const Item& item, int grou
 }
 
 template <int kPer>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kAttentionThreads)
     attend_pages(AttentionJob job, int slices, int slice_heads, bool own_key) {
   constexpr int kAtOnce = kPer > 2 ? 2 : 1;
   const int d = job.head_dim, warp = static_cast<int>(threadIdx.x) / kWarp;
@@ -322,7 +323,8 @@ __global__ void __launch_bounds__(kThreads)
   int depth = 0;
   const auto join_top = [&] {  // the two youngest nodes
     __syncthreads();
-    for (int query = static_cast<int>(threadIdx.x); query < item.queries; query += kThreads) {
+    for (int query = static_cast<int>(threadIdx.x); query < item.queries;
+         query += kAttentionThreads) {
       const int a = (depth - 1) * slots + query, b = depth * slots + query;
       const Join join(s.maxima[a], s.sums[a], s.maxima[b], s.sums[b]);
       s.left[query] = join.left;
@@ -348,7 +350,8 @@ __global__ void __launch_bounds__(kThreads)
     bring_page(s, block, d);
     const bool newest = page == item.block.page;
     if (newest && own_key) put_own_key(s, job, item, block);
-    for (int query = static_cast<int>(threadIdx.x); query < item.queries; query += kThreads) {
+    for (int query = static_cast<int>(threadIdx.x); query < item.queries;
+         query += kAttentionThreads) {
       s.positions[query] =
           newest ? job.position[item.block.row + query / item.heads] + 1 - page * kPage : kPage;
     }
@@ -414,7 +417,8 @@ __global__ void __launch_bounds__(kThreads)
   }
   float* part = job.parts + (item.key * job.groups + item.group) * part_floats(d);
   __syncthreads();
-  for (int query = static_cast<int>(threadIdx.x); query < item.queries; query += kThreads) {
+  for (int query = static_cast<int>(threadIdx.x); query < item.queries;
+       query += kAttentionThreads) {
     part[query] = s.maxima[query];
     part[kMostQueries + query] = s.sums[query];
   }
@@ -444,8 +448,8 @@ void attend_slice(Stream& stream, const AttentionJob& job, const AttentionShape&
                   bool own_key) {
   const int64_t bytes = Shared::bytes(job.head_dim, turns_of(job.head_dim) * kPer);
   launch(stream, attend_pages<kPer>, grid(job.groups, job.kv_heads * shape.slices, job.block_count),
-         kThreads, bytes, job, static_cast<int>(shape.slices), static_cast<int>(shape.slice_heads),
-         own_key);
+         kAttentionThreads, bytes, job, static_cast<int>(shape.slices),
+         static_cast<int>(shape.slice_heads), own_key);
 }
 
 }  // namespace
@@ -456,7 +460,7 @@ AttentionShape::AttentionShape(int64_t heads, int64_t kv_heads, int64_t head_dim
       std::min<int64_t>(kMostQueries, int64_t{turns_of(head_dim)} * kMostPerThread);
   slices = parts_of(per_kv, most);
   slice_heads = parts_of(per_kv, slices);
-  tokens = std::clamp<int64_t>(most / slice_heads, 1, kMostTokens);
+  tokens = std::clamp<int64_t>(most / slice_heads, 1, kBlockTokens);
 }
 
 int64_t attention_part_floats(int64_t heads, int64_t kv_heads, int64_t head_dim) noexcept {
@@ -468,7 +472,8 @@ void attend(Stream& stream, const AttentionJob& job) {
   const AttentionShape shape(job.heads, job.kv_heads, job.head_dim);
   const bool own_key = job.tokens == 1 && shape.slices == 1;
   if (!own_key) {
-    launch(stream, store_keys_and_values, grid(job.tokens, job.kv_heads), kThreads, 0, job);
+    launch(stream, store_keys_and_values, grid(job.tokens, job.kv_heads), kAttentionThreads, 0,
+           job);
   }
   const int64_t queries = (job.block_count == job.tokens ? 1 : shape.tokens) * shape.slice_heads;
   const int64_t per_thread = parts_of(queries, turns_of(job.head_dim));

@@ -24,9 +24,9 @@ void arrange_rows(uint8_t* out, const DenseMatrix& w, int64_t first, int64_t las
 
 namespace {
 
-constexpr int kThreads = 256, kDenseWarps = kThreads / kWarp;
-constexpr int kRows = 4;        // of a warp at once
-constexpr int kMostTokens = 4;  // of a launch at once
+constexpr int kDenseThreads = 256, kDenseWarps = kDenseThreads / kWarp;
+constexpr int kRows = 4;          // of a warp at once
+constexpr int kTokensAtOnce = 4;  // of a launch at once
 
 __device__ inline float number_at(Stored type, const uint8_t* row, int64_t place) {
   if (type == Stored::kF32) return reinterpret_cast<const float*>(row)[place];
@@ -69,7 +69,7 @@ struct Lane {
 // A warp computes kRows rows for the launch's tokens: its halves take blocks of 256 in turn, and
 // the tree's lowest level joins the halves.
 template <Stored kType, int kTokens>
-__global__ void __launch_bounds__(kThreads) dense_rows(DenseJob job) {
+__global__ void __launch_bounds__(kDenseThreads) dense_rows(DenseJob job) {
   constexpr int64_t kNumberBytes = kType == Stored::kF32 ? 4 : 2;
   const int warp = static_cast<int>(threadIdx.x) / kWarp,
             lane = static_cast<int>(threadIdx.x) % kWarp;
@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(kThreads) dense_rows(DenseJob job) {
       reinterpret_cast<float*>(shared_memory());  // [kTokens][padded], placed like the weights
   wait_for_previous();
   for (int t = 0; t < kTokens; ++t) {
-    for (int i = static_cast<int>(threadIdx.x); i < padded; i += kThreads) {
+    for (int i = static_cast<int>(threadIdx.x); i < padded; i += kDenseThreads) {
       x[t * padded + dense_place(i)] = i < job.w.cols ? job.x[t * job.x_stride + i] : 0.0f;
     }
   }
@@ -159,16 +159,16 @@ template <Stored kType, int kTokens>
 void slice(Stream& stream, const DenseJob& job) {
   const int64_t blocks = parts_of(job.w.rows, kDenseWarps * kRows);
   launch(stream, dense_rows<kType, kTokens>, grid(blocks < kMostBlocks ? blocks : kMostBlocks),
-         kThreads, kTokens * dense_padded(job.w.cols) * 4, job);
+         kDenseThreads, kTokens * dense_padded(job.w.cols) * 4, job);
 }
 
 template <Stored kType>
 void product_of_type(Stream& stream, DenseJob job) {
   int32_t left = job.tokens;
   while (left > 0) {
-    const int32_t now = left >= kMostTokens ? kMostTokens : left >= 2 ? 2 : 1;
-    if (now == kMostTokens) {
-      slice<kType, kMostTokens>(stream, job);
+    const int32_t now = left >= kTokensAtOnce ? kTokensAtOnce : left >= 2 ? 2 : 1;
+    if (now == kTokensAtOnce) {
+      slice<kType, kTokensAtOnce>(stream, job);
     } else if (now == 2) {
       slice<kType, 2>(stream, job);
     } else {
@@ -185,7 +185,7 @@ cudaError_t allow() {
   constexpr int kMost = 160 << 10;
   for (const void* kernel : {reinterpret_cast<const void*>(&dense_rows<kType, 1>),
                              reinterpret_cast<const void*>(&dense_rows<kType, 2>),
-                             reinterpret_cast<const void*>(&dense_rows<kType, kMostTokens>)}) {
+                             reinterpret_cast<const void*>(&dense_rows<kType, kTokensAtOnce>)}) {
     const cudaError_t error =
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMost);
     if (error != cudaSuccess) return error;
@@ -197,7 +197,7 @@ cudaError_t allow() {
 
 void embed(Stream& stream, const DeviceDense& table, const int32_t* token, int64_t tokens,
            float* x) {
-  launch(stream, embed_rows, grid(tokens), kThreads, 0, table, token, x);
+  launch(stream, embed_rows, grid(tokens), kDenseThreads, 0, table, token, x);
 }
 
 void dense_product(Stream& stream, const DenseJob& job) {

@@ -80,7 +80,7 @@ bitnet_status info(int32_t device, DeviceInfo* info, bitnet_error* why) noexcept
     const OnDevice here(device);
     if (here.error() != cudaSuccess || cudaMemGetInfo(&free, &all) != cudaSuccess) free = 0;
     *info = {};
-    std::snprintf(info->title, sizeof info->title, "%s", properties.name);
+    std::snprintf(info->title, sizeof info->title, "%.127s", properties.name);
     info->memory_bytes = properties.totalGlobalMem;
     info->free = free;
     info->processors = properties.multiProcessorCount;
