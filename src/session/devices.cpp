@@ -37,12 +37,13 @@ Status unknown_name(const char* name) {
                        reason.c_str());
 }
 
-// How many devices there are, at least one.
+// How many devices there are, at least one. BITNET_E_NOT_FOUND, in the plugin's words, if none.
 Result<int32_t> device_count(const DeviceTable& table) noexcept {
   bitnet_error why = BITNET_ERROR_INIT;
   int32_t count = 0;
-  BITNET_TRY(device_status(table.count(&count, &why), why));
-  if (count < 1) return Status::error(BITNET_E_DEVICE, "there is no %s device", table.kind);
+  const Status counted = device_status(table.count(&count, &why), why);
+  if (!counted.ok()) return Status::error(BITNET_E_NOT_FOUND, "%s", counted.text());
+  if (count < 1) return Status::error(BITNET_E_NOT_FOUND, "there is no %s device", table.kind);
   return count;
 }
 

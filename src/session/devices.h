@@ -28,13 +28,14 @@ struct UsableDevice {
   Device device;
 };
 
-// A CUDA device. BITNET_E_NOT_FOUND if there is no plugin; BITNET_E_DEVICE if the plugin or its
-// device cannot be used.
+// A CUDA device. BITNET_E_NOT_FOUND if there is no plugin, or no driver and device for it;
+// BITNET_E_DEVICE if what is there cannot be used.
 Result<UsableDevice> cuda_device(int32_t index);
 
 // The device that a name means; nothing: the CPU. For "auto" that is the first CUDA device. Where
-// its plugin is there but not to be used, the log hears why it is the CPU instead, or, if strict,
-// that is an error; where there is no plugin nothing has gone wrong.
+// it or its plugin is there but cannot be used, the log is warned that it is the CPU instead, or,
+// if strict, that is an error. Where there is none nothing has gone wrong: many machines that a
+// package is installed on have no such device.
 Result<std::optional<UsableDevice>> choose_device(const DeviceName& name, bool strict,
                                                   const Log& log);
 // Says to the log that "auto" falls back.

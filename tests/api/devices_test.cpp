@@ -310,6 +310,19 @@ TEST(Devices, AnEstimateIsWhatOpeningThenTakes) {
   EXPECT_EQ(described.estimate().device_bytes, 0u) << "opening would fall back";
 }
 
+// As on a machine that has the package but no such device.
+TEST(Devices, APluginThatFindsNoneIsNoFallback) {
+  const Library library(DEVICE_WHOLE);
+  library.controls().devices = 0;
+  const Model model(library, on("auto", BITNET_MODEL_STRICT));
+  ASSERT_EQ(model.status(), BITNET_OK) << model.why();
+  EXPECT_STREQ(model.info().device, "cpu");
+  EXPECT_EQ(model.warning(), "");
+  const Model named(library, on("cuda"));
+  EXPECT_EQ(named.status(), BITNET_E_DEVICE);
+  EXPECT_EQ(named.why(), "there is no driver");
+}
+
 // Each reason that "auto" may have to be the CPU: the model opens there and says why once; strict
 // and a device by name refuse.
 TEST(Devices, AutoFallsBackWithAReasonAndStrictRefuses) {
@@ -323,8 +336,6 @@ TEST(Devices, AutoFallsBackWithAReasonAndStrictRefuses) {
       {DEVICE_OTHER_VERSION, nullptr, BITNET_E_DEVICE, "install the two together"},
       {DEVICE_NO_SYMBOL, nullptr, BITNET_E_DEVICE, "no plugin of libbitnet"},
       {DEVICE_UNRESOLVED, nullptr, BITNET_E_DEVICE, "cannot be loaded"},
-      {DEVICE_WHOLE, [](DoubleControls& c) { c.devices = 0; }, BITNET_E_DEVICE,
-       "there is no driver"},
       {DEVICE_WHOLE, [](DoubleControls& c) { c.failing = Call::kInfo; }, BITNET_E_DEVICE,
        "told to fail"},
       {DEVICE_WHOLE, [](DoubleControls& c) { c.memory = 12345; }, BITNET_E_MEMORY,
