@@ -59,6 +59,9 @@ struct Report {
   double macs_per_token, peak_rss_mb = 0;
   uint32_t repetitions;
   std::vector<Bench> benches;
+
+  // The machine's limits and the phases of a token are the CPU's.
+  bool on_cpu() const { return std::string_view(info.device) == "cpu"; }
 };
 
 // ---- Tests --------------------------------------------------------------------------------------
@@ -248,11 +251,12 @@ Report measure(const bitnet_model* model, const Plan& plan, const Settings& sett
     for (Series& series : bench.series) series.runs.clear();
     if (report.benches.size() == 1) report.peak_rss_mb = peak_rss_mb();
   }
-  measure_machine(report.benches, settings.isa);
+  if (report.on_cpu()) measure_machine(report.benches, settings.isa);
   Clock::time_point measured = Clock::now();
   for (uint32_t i = 0; i < plan.repetitions; ++i) {
     for (Bench& bench : report.benches) take_turns(bench, progress, done, step);
     const bool last = i + 1 == plan.repetitions;
+    if (!report.on_cpu()) continue;
     if (!last && Clock::now() - measured < std::chrono::seconds(30)) continue;
     measure_machine(report.benches, settings.isa);
     measured = Clock::now();
@@ -293,22 +297,28 @@ Spread int8_of(const Bench& bench) {
   return limits(bench.limits, &bitnet_machine_limits::int8_gmac_per_s);
 }
 
-// What a median speed needs of the machine, and as a share of what it has. Decoding a model that
-// fits the processor's caches can exceed 1.
+// What a median speed needs of the machine, and as a share of what it has, if that was measured.
+// Decoding a model that fits the processor's caches can exceed 1.
 struct Need {
-  double per_second, share;  // 10^9 of its unit
+  double per_second;  // 10^9 of its unit
+  std::optional<double> share;
 };
+
+Need need_of(double rate, const Bench& bench, double bitnet_machine_limits::*limit) {
+  if (bench.limits.empty()) return {rate, {}};
+  return {rate, rate / limits(bench.limits, limit).max};
+}
 
 // Of a batch of several sequences: every weight is read at least once.
 Need bandwidth_of(const Report& report, const Bench& bench, const Series& series) {
   const double passes = speeds(series).median / series.test.sequences;
   const double rate = static_cast<double>(report.info.bytes_per_token) * passes * 1e-9;
-  return {rate, rate / stream_of(bench).max};
+  return need_of(rate, bench, &bitnet_machine_limits::stream_gb_per_s);
 }
 
 Need multiply_adds_of(const Report& report, const Bench& bench, const Series& series) {
   const double rate = report.macs_per_token * speeds(series).median * 1e-9;
-  return {rate, rate / int8_of(bench).max};
+  return need_of(rate, bench, &bitnet_machine_limits::int8_gmac_per_s);
 }
 
 double ratio(const Series& series, const Series& baseline) {
@@ -326,9 +336,9 @@ struct Phases {
   double weights_gb_per_s, weights_share;        // while they are read
 };
 
-// Contexts take these times only of batches with one entry.
-bool has_phases(const Series& series) {
-  return series.test.kind == BenchTest::decode && series.test.sequences == 1;
+// Contexts take these times only of batches with one entry, and not with a device.
+bool has_phases(const Report& report, const Series& series) {
+  return report.on_cpu() && series.test.kind == BenchTest::decode && series.test.sequences == 1;
 }
 
 Phases phases_of(const Report& report, const Bench& bench, const Series& series) {
@@ -402,10 +412,12 @@ std::string full_name(const Series& series) {
 }
 
 std::string bandwidth_text(const Need& need) {
-  return format("%.0f %% of its bandwidth (%.1f GB/s)", 100 * need.share, need.per_second);
+  if (!need.share) return format("%.1f GB/s", need.per_second);
+  return format("%.0f %% of its bandwidth (%.1f GB/s)", 100 * *need.share, need.per_second);
 }
 std::string multiply_adds_text(const Need& need) {
-  return format("%.0f %% of its multiply-adds (%.1f G/s)", 100 * need.share, need.per_second);
+  if (!need.share) return format("%.1f G multiply-adds/s", need.per_second);
+  return format("%.0f %% of its multiply-adds (%.1f G/s)", 100 * *need.share, need.per_second);
 }
 
 std::string remark(const Report& report, const Bench& bench, const Series& series) {
@@ -431,6 +443,7 @@ std::string remark(const Report& report, const Bench& bench, const Series& serie
 }
 
 void print_machine(const Report& report) {
+  if (!report.on_cpu()) return print(format("the device: %s\n", report.info.device));
   for (const Bench& bench : report.benches) {
     const Spread stream = stream_of(bench), int8 = int8_of(bench);
     print(
@@ -454,7 +467,7 @@ void print_speeds(const Report& report) {
 
 void print_phases(const Report& report, const Bench& bench) {
   for (const Series& series : bench.series) {
-    if (!has_phases(series)) continue;
+    if (!has_phases(report, series)) continue;
     const Phases p = phases_of(report, bench, series);
     print(format(
         "%-19s %7d %10.3f %10.3f %10.3f %10.3f   %.1f GB/s, %.0f %%; %.1f rows of the "
@@ -473,7 +486,8 @@ void print_text(const Report& report) {
   print_machine(report);
   print_speeds(report);
   const auto& first = report.benches.front().series;
-  if (std::none_of(first.begin(), first.end(), has_phases)) return;
+  const auto with_phases = [&](const Series& series) { return has_phases(report, series); };
+  if (std::none_of(first.begin(), first.end(), with_phases)) return;
   print(
       "\nms of a token       threads        all    weights  attention       rest   weights "
       "alone\n");
@@ -501,12 +515,12 @@ void put_head(cJSON* item, const Report& report, const Series& series) {
 
 void put_decode(cJSON* item, const Report& report, const Bench& bench, const Series& series) {
   const Need bandwidth = bandwidth_of(report, bench, series);
-  put(item, "stream_share", bandwidth.share);
+  if (bandwidth.share) put(item, "stream_share", *bandwidth.share);
   put(item, "gb_per_s", bandwidth.per_second);
   put(item, "sequences", series.test.sequences);
   put(item, "depth", series.test.depth);
   put_head(item, report, series);
-  if (has_phases(series)) put_phases(item, report, bench, series);
+  if (has_phases(report, series)) put_phases(item, report, bench, series);
 }
 
 void put_reply(cJSON* item, const Series& series) {
@@ -527,7 +541,7 @@ void put_result(cJSON* item, const Report& report, const Bench& bench, const Ser
   if (series.test.kind == BenchTest::reply) put_reply(item, series);
   if (series.test.kind != BenchTest::reply) {
     const Need need = multiply_adds_of(report, bench, series);
-    put(item, "int8_share", need.share);
+    if (need.share) put(item, "int8_share", *need.share);
     put(item, "gmac_per_s", need.per_second);
   }
   if (!series.baseline) return;
@@ -579,13 +593,14 @@ void print_as_json(const Report& report) {
     for (const Series& series : bench.series) {
       put_result(add_object(results), report, bench, series);
     }
-    put_machine(add_object(machine), bench);
+    if (report.on_cpu()) put_machine(add_object(machine), bench);
   }
-  const std::vector<bitnet_machine_limits> all = all_limits(report);
   put(root.get(), "bytes_per_token", info.bytes_per_token);
   put(root.get(), "macs_per_token", report.macs_per_token);
-  put(root.get(), "stream_gb_per_s", limits(all, &bitnet_machine_limits::stream_gb_per_s).max);
-  put(root.get(), "int8_gmac_per_s", limits(all, &bitnet_machine_limits::int8_gmac_per_s).max);
+  if (const auto all = all_limits(report); !all.empty()) {
+    put(root.get(), "stream_gb_per_s", limits(all, &bitnet_machine_limits::stream_gb_per_s).max);
+    put(root.get(), "int8_gmac_per_s", limits(all, &bitnet_machine_limits::int8_gmac_per_s).max);
+  }
   put(root.get(), "load_seconds", info.load_seconds);
   put_memory(root.get(), report);
   print_json(root.get());

@@ -12,5 +12,6 @@ int tokenize(Arguments arguments);
 int detokenize(Arguments arguments);
 int inspect(Arguments arguments);
 int bench(Arguments arguments);
+int devices(Arguments arguments);
 
 }  // namespace cli

@@ -86,7 +86,8 @@ std::vector<std::pair<const char*, uint64_t>> numbers_of(const bitnet_estimate& 
           {"weight_bytes", need.weight_bytes},
           {"cache_bytes", need.cache_bytes},
           {"work_bytes", need.work_bytes},
-          {"total_bytes", need.total_bytes}};
+          {"total_bytes", need.total_bytes},
+          {"device_bytes", need.device_bytes}};
 }
 
 std::string shape_text(const bitnet_tensor_info& tensor) {

@@ -24,6 +24,7 @@ constexpr Command commands[] = {
     {"detokenize", detokenize, "ids of tokens to their text"},
     {"logits", logits, "writes what the model computes for each token to a file"},
     {"bench", bench, "measures speed"},
+    {"devices", devices, "lists what --device may name"},
 };
 
 std::string help() {

@@ -7,7 +7,7 @@ stdout_is "bitnet $VERSION"
 status 0 "$BITNET" --help
 stdout_has 'usage: bitnet COMMAND'
 stdout_has reference # the plainest instruction set is everywhere
-for command in chat run inspect tokenize detokenize logits bench; do
+for command in chat run inspect tokenize detokenize logits bench devices; do
   stdout_has "  $command "
 done
 
@@ -24,6 +24,17 @@ for command in chat run inspect tokenize detokenize logits bench; do
     "$BITNET" "$command" --no-such-option
   refused 2 "option -m needs a value; see bitnet $command --help" "$BITNET" "$command" -m
 done
+
+# The CPU is always there; of others there is at least a reason.
+status 0 "$BITNET" devices
+silent
+stdout_has 'GB of memory'
+stdout_has cuda
+status 0 "$BITNET" devices --json
+[ "$(json "$out" devices.0.name)" = cpu ] || fail 'the CPU is not the first device'
+status 0 "$BITNET" devices --help
+stdout_has --json
+refused 2 "'cpu' is not expected here" "$BITNET" devices cpu
 
 refused 2 'which command' "$BITNET"
 refused 2 'unknown command dance' "$BITNET" dance
