@@ -1,0 +1,464 @@
+// Whole models through bitnet.h: what a device computes has the bits of the CPU, and every failure
+// of a device is a status. The plugin beside the library is the real one's source on the emulator
+// of this folder (emulated_plugin.cpp), or, where the environment names none, whatever is
+// installed.
+//
+// BITNET_MODELS: model files, separated by colons. BITNET_EMULATED: the emulated plugin's path.
+#include <bitnet.h>
+#include <dlfcn.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <random>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+struct Close {
+  void operator()(bitnet_model* m) const { bitnet_model_close(m); }
+  void operator()(bitnet_ctx* c) const { bitnet_ctx_close(c); }
+  void operator()(bitnet_sampler* s) const { bitnet_sampler_close(s); }
+  void operator()(bitnet_generator* g) const { bitnet_generate_close(g); }
+};
+using Model = std::unique_ptr<bitnet_model, Close>;
+using Ctx = std::unique_ptr<bitnet_ctx, Close>;
+using Sampler = std::unique_ptr<bitnet_sampler, Close>;
+using Generator = std::unique_ptr<bitnet_generator, Close>;
+
+std::vector<std::string> model_paths() {
+  std::vector<std::string> paths;
+  std::istringstream list(std::getenv("BITNET_MODELS") ? std::getenv("BITNET_MODELS") : "");
+  for (std::string path; std::getline(list, path, ':');) paths.push_back(path);
+  return paths;
+}
+
+// The emulator's settings, from the plugin that the library opens, too.
+class Emulator {
+ public:
+  Emulator() {
+    if (const char* path = std::getenv("BITNET_EMULATED"))
+      handle_ = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  }
+  explicit operator bool() const { return handle_ != nullptr; }
+  template <class T = void, class... A>
+  T call(const char* name, A... arguments) const {
+    auto* function = reinterpret_cast<T (*)(A...)>(dlsym(handle_, name));
+    EXPECT_NE(function, nullptr) << name;
+    return function(arguments...);
+  }
+
+ private:
+  void* handle_ = nullptr;
+};
+const Emulator& emulator() {
+  static const Emulator instance;
+  return instance;
+}
+
+struct Logged {
+  std::string text;
+  static void take(void* user, bitnet_log_level level, const char* text) {
+    if (level <= BITNET_LOG_WARNING) static_cast<Logged*>(user)->text += std::string(text) + "\n";
+  }
+};
+
+Model open_model(const std::string& path, const char* device, bitnet_error* why = nullptr,
+                 uint32_t flags = 0, Logged* logged = nullptr) {
+  bitnet_model_options options = BITNET_MODEL_OPTIONS_INIT;
+  options.device = device;
+  options.flags = flags;
+  if (logged) {
+    options.log = Logged::take;
+    options.log_user = logged;
+  }
+  bitnet_model* model = nullptr;
+  bitnet_error own = BITNET_ERROR_INIT;
+  const bitnet_status status = bitnet_model_open(path.c_str(), &options, &model, why ? why : &own);
+  if (!why) {
+    EXPECT_EQ(status, BITNET_OK) << path << " on " << device << ": " << own.message;
+  }
+  return Model(model);
+}
+
+Ctx open_ctx(const Model& model, uint32_t positions = 0, uint32_t batch = 0) {
+  bitnet_ctx_options options = BITNET_CTX_OPTIONS_INIT;
+  options.positions = positions;
+  options.batch = batch;
+  bitnet_ctx* ctx = nullptr;
+  bitnet_error why = BITNET_ERROR_INIT;
+  EXPECT_EQ(bitnet_ctx_open(model.get(), &options, &ctx, &why), BITNET_OK) << why.message;
+  return Ctx(ctx);
+}
+
+bitnet_model_info info_of(const Model& model) {
+  bitnet_model_info info = BITNET_MODEL_INFO_INIT;
+  EXPECT_EQ(bitnet_model_get_info(model.get(), &info, nullptr), BITNET_OK);
+  return info;
+}
+
+class Devices : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    if (emulator()) emulator().call("emulated_reset");
+    bitnet_device_info info = BITNET_DEVICE_INFO_INIT;
+    ASSERT_EQ(bitnet_device_get_info(1, &info, nullptr), BITNET_OK);
+    if (!info.usable) {
+      ASSERT_FALSE(emulator()) << info.reason;
+      GTEST_SKIP() << info.reason;
+    }
+  }
+  void TearDown() override {
+    if (!emulator()) return;
+    emulator().call("emulated_reset");
+    EXPECT_EQ(emulator().call<int64_t>("emulated_allocations"), 0)
+        << "memory of the device was not released";
+  }
+  std::string path() const { return GetParam(); }
+};
+std::string name_of(const testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param.substr(info.param.rfind('/') + 1);
+  for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+  return name;
+}
+INSTANTIATE_TEST_SUITE_P(EveryModel, Devices, testing::ValuesIn(model_paths()), name_of);
+
+// The same calls on the CPU and on a device.
+struct Both {
+  explicit Both(const std::string& path, uint32_t positions = 0, uint32_t batch = 0)
+      : cpu_model(open_model(path, "cpu")),
+        device_model(open_model(path, "cuda")),
+        cpu(open_ctx(cpu_model, positions, batch)),
+        device(open_ctx(device_model, positions, batch)) {}
+
+  void decode(const std::vector<bitnet_batch_entry>& entries) {
+    bitnet_error why = BITNET_ERROR_INIT;
+    ASSERT_EQ(bitnet_ctx_decode(cpu.get(), entries.data(), entries.size(), &why), BITNET_OK)
+        << why.message;
+    ASSERT_EQ(bitnet_ctx_decode(device.get(), entries.data(), entries.size(), &why), BITNET_OK)
+        << why.message;
+    for (size_t i = 0; i < entries.size(); ++i) {
+      if (entries[i].want & BITNET_WANT_LOGITS)
+        compare(bitnet_ctx_logits, i, info_of(cpu_model).vocab_size, "logits");
+      if (entries[i].want & BITNET_WANT_EMBEDDING)
+        compare(bitnet_ctx_embedding, i, info_of(cpu_model).width, "embedding");
+      if (testing::Test::HasFatalFailure()) return;
+    }
+  }
+  template <class Get>
+  void compare(Get get, size_t entry, int32_t count, const char* what) {
+    const float *a = nullptr, *b = nullptr;
+    ASSERT_EQ(get(cpu.get(), entry, &a, nullptr), BITNET_OK);
+    ASSERT_EQ(get(device.get(), entry, &b, nullptr), BITNET_OK);
+    rows_compared += 1;
+    for (int32_t i = 0; i < count; ++i) {
+      ASSERT_EQ(std::memcmp(a + i, b + i, 4), 0) << what << " of entry " << entry << ", number "
+                                                 << i << ": CPU " << a[i] << ", device " << b[i];
+    }
+  }
+  int32_t sample(size_t entry, const bitnet_sampler_options& options) {
+    int32_t token[2] = {-1, -2};
+    for (int which : {0, 1}) {
+      bitnet_sampler* sampler = nullptr;
+      bitnet_error why = BITNET_ERROR_INIT;
+      EXPECT_EQ(bitnet_sampler_open(&options, &sampler, &why), BITNET_OK) << why.message;
+      const Sampler owner(sampler);
+      EXPECT_EQ(bitnet_ctx_sample(which ? device.get() : cpu.get(), entry, 0, sampler,
+                                  &token[which], &why),
+                BITNET_OK)
+          << why.message;
+    }
+    EXPECT_EQ(token[0], token[1]);
+    return token[0];
+  }
+
+  Model cpu_model, device_model;
+  Ctx cpu, device;
+  int rows_compared = 0;
+};
+
+std::vector<bitnet_batch_entry> entries_of(int32_t sequence, int32_t first, int32_t count,
+                                           uint32_t want, int32_t vocab, std::mt19937& random) {
+  std::vector<bitnet_batch_entry> entries;
+  for (int32_t i = 0; i < count; ++i) {
+    const auto token = static_cast<int32_t>(random() % static_cast<uint32_t>(vocab));
+    entries.push_back({token, first + i, sequence, want});
+  }
+  return entries;
+}
+
+// Prompts in slices of every kind of pass, single tokens, sequences side by side, forks that write
+// to a page they share.
+TEST_P(Devices, LogitsHaveTheBitsOfTheCpu) {
+  Both both(path(), 1024);
+  const int32_t vocab = info_of(both.cpu_model).vocab_size;
+  EXPECT_STREQ(info_of(both.device_model).device, "cuda:0");
+  std::mt19937 random(7);
+  const uint32_t all = BITNET_WANT_LOGITS | BITNET_WANT_EMBEDDING;
+  int32_t length = 0, slice = 0;
+  for (int32_t count : {3, 70, 1, 9, 40, 1, 1, 2}) {
+    if (emulator()) emulator().call("emulated_order", slice++ % 3);
+    both.decode(entries_of(0, length, count, all, vocab, random));
+    if (HasFatalFailure()) return;
+    length += count;
+  }
+  for (int32_t other : {1, 2, 3}) {
+    ASSERT_EQ(bitnet_ctx_sequence_fork(both.cpu.get(), 0, other, nullptr), BITNET_OK);
+    ASSERT_EQ(bitnet_ctx_sequence_fork(both.device.get(), 0, other, nullptr), BITNET_OK);
+  }
+  for (int32_t step = 0; step < 3; ++step) {
+    std::vector<bitnet_batch_entry> batch;
+    for (int32_t sequence : {2, 0, 3, 1}) {
+      const auto more = entries_of(sequence, length + step * 2, 2, all, vocab, random);
+      batch.insert(batch.end(), more.begin(), more.end());
+    }
+    both.decode(batch);
+    if (HasFatalFailure()) return;
+  }
+  std::printf("%d rows of logits and hidden states have the CPU's bits\n", both.rows_compared);
+}
+
+// Greedy picks come from the device's own search, others from logits that are brought over.
+TEST_P(Devices, PicksAreThoseOfTheCpu) {
+  Both both(path());
+  const int32_t vocab = info_of(both.cpu_model).vocab_size;
+  std::mt19937 random(8);
+  both.decode(entries_of(0, 0, 5, BITNET_WANT_SAMPLE, vocab, random));
+  if (HasFatalFailure()) return;
+  bitnet_sampler_options greedy = BITNET_SAMPLER_OPTIONS_INIT, drawn = BITNET_SAMPLER_OPTIONS_INIT,
+                         penalized = BITNET_SAMPLER_OPTIONS_INIT;
+  drawn.temperature = 0.8f;
+  drawn.top_k = 20;
+  drawn.seed = 3;
+  penalized.repeat_penalty = 1.3f;
+  for (size_t entry = 0; entry < 5; ++entry) both.sample(entry, entry % 2 ? drawn : greedy);
+  for (int32_t position = 5; position < 15; ++position) {
+    const int32_t token = both.sample(position == 5 ? 4 : 0, position % 3   ? greedy
+                                                             : position % 2 ? drawn
+                                                                            : penalized);
+    both.decode({{token, position, 0, BITNET_WANT_SAMPLE}});
+    if (HasFatalFailure()) return;
+  }
+}
+
+// A sequence saved on one goes on on the other.
+TEST_P(Devices, SequencesMoveBetweenDeviceAndCpu) {
+  Both both(path());
+  const int32_t vocab = info_of(both.cpu_model).vocab_size;
+  std::mt19937 random(9);
+  both.decode(entries_of(0, 0, 90, 0, vocab, random));
+  if (HasFatalFailure()) return;
+  const auto saved = [](const Ctx& ctx) {
+    uint64_t bytes = 0;
+    EXPECT_EQ(bitnet_ctx_save(ctx.get(), 0, nullptr, 0, &bytes, nullptr), BITNET_E_BUFFER);
+    std::vector<char> data(bytes);
+    EXPECT_EQ(bitnet_ctx_save(ctx.get(), 0, data.data(), bytes, &bytes, nullptr), BITNET_OK);
+    return data;
+  };
+  const std::vector<char> from_cpu = saved(both.cpu), from_device = saved(both.device);
+  EXPECT_EQ(from_cpu, from_device);
+  bitnet_error why = BITNET_ERROR_INIT;
+  ASSERT_EQ(bitnet_ctx_load(both.device.get(), 1, from_cpu.data(), from_cpu.size(), &why),
+            BITNET_OK)
+      << why.message;
+  ASSERT_EQ(bitnet_ctx_load(both.cpu.get(), 1, from_device.data(), from_device.size(), &why),
+            BITNET_OK)
+      << why.message;
+  both.decode(entries_of(1, 90, 3, BITNET_WANT_LOGITS, vocab, random));
+}
+
+std::string reply(const Ctx& ctx, const bitnet_generate_options& options,
+                  bitnet_generate_info* info) {
+  bitnet_generator* opened = nullptr;
+  bitnet_error why = BITNET_ERROR_INIT;
+  EXPECT_EQ(bitnet_generate_open(ctx.get(), &options, &opened, &why), BITNET_OK) << why.message;
+  const Generator generator(opened);
+  std::string text;
+  const char* piece = nullptr;
+  uint64_t bytes = 0;
+  bitnet_status status;
+  while ((status = bitnet_generate_next(opened, &piece, &bytes, &why)) == BITNET_OK)
+    text.append(piece, bytes);
+  EXPECT_EQ(status, BITNET_DONE) << why.message;
+  if (info) {
+    EXPECT_EQ(bitnet_generate_get_info(opened, info, nullptr), BITNET_OK);
+  }
+  return text;
+}
+
+TEST_P(Devices, GeneratedTextIsThatOfTheCpu) {
+  Both both(path(), 256);
+  bitnet_sampler_options drawn = BITNET_SAMPLER_OPTIONS_INIT;
+  drawn.temperature = 1.0f;
+  drawn.min_p = 0.05f;
+  drawn.seed = 11;
+  for (const bitnet_sampler_options* sampling :
+       {static_cast<const bitnet_sampler_options*>(nullptr), &std::as_const(drawn)}) {
+    bitnet_generate_options options = BITNET_GENERATE_OPTIONS_INIT;
+    options.prompt = "one two three one two three one two";
+    options.max_tokens = 12;
+    options.sampling = sampling;
+    options.flags = BITNET_GENERATE_IGNORE_END;
+    for (int32_t drafts : {-1, 4}) {
+      options.drafts = drafts;
+      EXPECT_EQ(reply(both.cpu, options, nullptr), reply(both.device, options, nullptr))
+          << drafts << " drafts";
+    }
+  }
+}
+
+// ---- What goes wrong: with the emulator only
+// -----------------------------------------------------------
+
+class BrokenDevices : public Devices {
+ protected:
+  void SetUp() override {
+    if (!emulator()) GTEST_SKIP() << "needs the emulated plugin";
+    Devices::SetUp();
+  }
+};
+INSTANTIATE_TEST_SUITE_P(OneModel, BrokenDevices, testing::Values(model_paths().front()), name_of);
+
+TEST_P(BrokenDevices, AutoFallsBackWithAReasonAndStrictRefuses) {
+  emulator().call("emulated_devices", -1);
+  Logged logged;
+  {
+    const Model model = open_model(path(), "auto", nullptr, 0, &logged);
+    EXPECT_STREQ(info_of(model).device, "cpu");
+    EXPECT_NE(logged.text.find("cudaErrorInsufficientDriver"), std::string::npos) << logged.text;
+  }
+  for (const char* device : {"auto", "cuda", "cuda:0"}) {
+    bitnet_error why = BITNET_ERROR_INIT;
+    EXPECT_EQ(open_model(path(), device, &why, BITNET_MODEL_STRICT), nullptr);
+    EXPECT_EQ(why.status, BITNET_E_DEVICE) << device;
+    EXPECT_NE(std::string(why.message).find("cudaErrorInsufficientDriver"), std::string::npos)
+        << why.message;
+  }
+  bitnet_device_info info = BITNET_DEVICE_INFO_INIT;
+  ASSERT_EQ(bitnet_device_get_info(1, &info, nullptr), BITNET_OK);
+  EXPECT_EQ(info.usable, 0);
+  EXPECT_NE(std::string(info.reason).find("cudaErrorInsufficientDriver"), std::string::npos)
+      << info.reason;
+}
+
+TEST_P(BrokenDevices, SeveralDevices) {
+  emulator().call("emulated_devices", 2);
+  EXPECT_EQ(bitnet_device_count(), 3);
+  const Model first = open_model(path(), "cuda:0"), second = open_model(path(), "cuda:1");
+  EXPECT_STREQ(info_of(second).device, "cuda:1");
+  const Ctx a = open_ctx(first, 128), b = open_ctx(second, 128), c = open_ctx(second, 128);
+  bitnet_generate_options options = BITNET_GENERATE_OPTIONS_INIT;
+  options.prompt = "one two";
+  options.max_tokens = 4;
+  options.flags = BITNET_GENERATE_IGNORE_END;
+  std::string texts[3];
+  std::thread beside([&] { texts[2] = reply(c, options, nullptr); });
+  texts[0] = reply(a, options, nullptr);
+  texts[1] = reply(b, options, nullptr);
+  beside.join();
+  EXPECT_EQ(texts[0], texts[1]);
+  EXPECT_EQ(texts[0], texts[2]);
+  bitnet_error why = BITNET_ERROR_INIT;
+  EXPECT_EQ(open_model(path(), "cuda:2", &why), nullptr);
+  EXPECT_EQ(why.status, BITNET_E_DEVICE);
+}
+
+// Every allocation fails in turn: a status, nothing lost, and afterwards it works.
+TEST_P(BrokenDevices, OutOfMemoryAtAnyAllocation) {
+  int failed = 0;
+  for (int64_t n = 1; n < 100; ++n) {
+    emulator().call("emulated_fail_allocation", n);
+    bitnet_error why = BITNET_ERROR_INIT;
+    const Model model = open_model(path(), "cuda", &why);
+    if (!model) {
+      EXPECT_EQ(why.status, BITNET_E_MEMORY) << why.message;
+      ++failed;
+      continue;
+    }
+    bitnet_ctx* opened = nullptr;
+    const bitnet_status status = bitnet_ctx_open(model.get(), nullptr, &opened, &why);
+    const Ctx ctx(opened);
+    if (status != BITNET_OK) {
+      EXPECT_EQ(status, BITNET_E_MEMORY) << why.message;
+      EXPECT_NE(open_ctx(model), nullptr);  // the model is usable
+      ++failed;
+      continue;
+    }
+    // Rows for more entries than before are allocated while decoding.
+    std::vector<bitnet_batch_entry> two = {{1, 0, 0, BITNET_WANT_LOGITS},
+                                           {2, 1, 0, BITNET_WANT_LOGITS}};
+    const bitnet_status decoded = bitnet_ctx_decode(ctx.get(), two.data(), 2, &why);
+    if (decoded == BITNET_OK) break;
+    EXPECT_EQ(decoded, BITNET_E_MEMORY) << why.message;
+    EXPECT_EQ(bitnet_ctx_sequence_length(ctx.get(), 0), 0u);
+    EXPECT_EQ(bitnet_ctx_decode(ctx.get(), two.data(), 2, &why), BITNET_OK) << why.message;
+    ++failed;
+  }
+  EXPECT_GT(failed, 5);
+  std::printf("%d allocations failed in turn\n", failed);
+}
+
+TEST_P(BrokenDevices, TooLittleMemory) {
+  const Model described = open_model(path(), "cuda", nullptr, BITNET_MODEL_DESCRIBE);
+  bitnet_estimate estimate = BITNET_ESTIMATE_INIT;
+  bitnet_error why = BITNET_ERROR_INIT;
+  ASSERT_EQ(bitnet_model_estimate(described.get(), nullptr, &estimate, &why), BITNET_OK)
+      << why.message;
+  ASSERT_GT(estimate.device_bytes, 0u);
+  // Exactly the estimate is enough, up to what the driver rounds an allocation to; half is not.
+  emulator().call("emulated_memory", estimate.device_bytes + 4096);
+  {
+    const Model model = open_model(path(), "cuda");
+    EXPECT_NE(open_ctx(model), nullptr);
+  }
+  emulator().call("emulated_memory", info_of(open_model(path(), "cuda")).weight_bytes / 2);
+  EXPECT_EQ(open_model(path(), "cuda", &why), nullptr);
+  EXPECT_EQ(why.status, BITNET_E_MEMORY) << why.message;
+  Logged logged;
+  const Model model = open_model(path(), "auto", nullptr, 0, &logged);
+  EXPECT_STREQ(info_of(model).device, "cpu");
+  EXPECT_NE(logged.text.find("weights take"), std::string::npos) << logged.text;
+}
+
+TEST_P(BrokenDevices, AFailedDeviceIsAStatusAndNotTheEnd) {
+  for (int64_t n : {1, 2, 7, 12}) {
+    const Model model = open_model(path(), "cuda");
+    const Ctx ctx = open_ctx(model);
+    const bitnet_batch_entry first = {1, 0, 0, BITNET_WANT_SAMPLE},
+                             second = {2, 1, 0, BITNET_WANT_SAMPLE};
+    bitnet_error why = BITNET_ERROR_INIT;
+    ASSERT_EQ(bitnet_ctx_decode(ctx.get(), &first, 1, &why), BITNET_OK) << why.message;
+    emulator().call("emulated_fail_launch", n);
+    EXPECT_EQ(bitnet_ctx_decode(ctx.get(), &second, 1, &why), BITNET_E_DEVICE) << "launch " << n;
+    EXPECT_NE(std::string(why.message).find("cudaErrorLaunchFailure"), std::string::npos)
+        << why.message;
+    EXPECT_EQ(bitnet_ctx_sequence_length(ctx.get(), 0), 1u);
+    EXPECT_EQ(bitnet_ctx_decode(ctx.get(), &second, 1, &why), BITNET_E_DEVICE);
+    const Model on_cpu = open_model(path(), "cpu");
+    EXPECT_EQ(bitnet_ctx_decode(open_ctx(on_cpu).get(), &first, 1, &why), BITNET_OK) << why.message;
+    emulator().call("emulated_reset");
+    const Model anew = open_model(path(), "cuda");
+    EXPECT_EQ(bitnet_ctx_decode(open_ctx(anew).get(), &first, 1, &why), BITNET_OK) << why.message;
+  }
+}
+
+TEST_P(BrokenDevices, CancelInALongPrompt) {
+  const Model model = open_model(path(), "cuda");
+  const Ctx ctx = open_ctx(model);
+  std::mt19937 random(10);
+  const auto entries = entries_of(0, 0, 200, 0, info_of(model).vocab_size, random);
+  bitnet_ctx_cancel(ctx.get());
+  bitnet_error why = BITNET_ERROR_INIT;
+  EXPECT_EQ(bitnet_ctx_decode(ctx.get(), entries.data(), entries.size(), &why), BITNET_E_CANCELLED);
+  EXPECT_EQ(bitnet_ctx_sequence_length(ctx.get(), 0), 0u);
+  EXPECT_EQ(bitnet_ctx_decode(ctx.get(), entries.data(), entries.size(), &why), BITNET_OK)
+      << why.message;
+}
+
+}  // namespace
