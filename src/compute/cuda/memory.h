@@ -40,7 +40,7 @@ class OnDevice {
 };
 
 // Bytes of the current device, or page-locked ones of the host.
-template <cudaError_t (*kAllocate)(void**, size_t), cudaError_t (*kFree)(void*)>
+template <class Memory>
 class Bytes {
  public:
   Bytes() noexcept = default;
@@ -52,12 +52,12 @@ class Bytes {
     return *this;
   }
   ~Bytes() {
-    if (data_) kFree(data_);
+    if (data_) Memory::free(data_);
   }
 
   cudaError_t allocate(size_t bytes) {
     Bytes fresh;
-    const cudaError_t error = bytes > 0 ? kAllocate(&fresh.data_, bytes) : cudaSuccess;
+    const cudaError_t error = bytes > 0 ? Memory::allocate(&fresh.data_, bytes) : cudaSuccess;
     if (error != cudaSuccess) {
       cudaGetLastError();  // the failure is reported here and must not show up in a later call
       fresh.data_ = nullptr;
@@ -78,14 +78,20 @@ class Bytes {
   size_t bytes_ = 0;
 };
 
-inline cudaError_t allocate_on_device(void** data, size_t bytes) {
-  return cudaMalloc(data, bytes);
-}
-inline cudaError_t allocate_on_host(void** data, size_t bytes) {
-  return cudaHostAlloc(data, bytes, cudaHostAllocDefault);
-}
-using DeviceBytes = Bytes<allocate_on_device, cudaFree>;
-using HostBytes = Bytes<allocate_on_host, cudaFreeHost>;
+struct OfDevice {
+  static cudaError_t allocate(void** data, size_t bytes) noexcept {
+    return cudaMalloc(data, bytes);
+  }
+  static void free(void* data) noexcept { cudaFree(data); }
+};
+struct OfHost {
+  static cudaError_t allocate(void** data, size_t bytes) noexcept {
+    return cudaHostAlloc(data, bytes, cudaHostAllocDefault);
+  }
+  static void free(void* data) noexcept { cudaFreeHost(data); }
+};
+using DeviceBytes = Bytes<OfDevice>;
+using HostBytes = Bytes<OfHost>;
 
 // Places of parts in one allocation, each aligned for any load.
 class Layout {
