@@ -459,8 +459,7 @@ typedef struct bitnet_ctx_options {
                           up to 64 */
   uint32_t sequences;  /* sequences are 0..sequences-1, at most 1024; 0: 16 */
   uint32_t batch;      /* tokens computed at once, at most 4096; 0: 256. Longer batches are cut, which changes no bit */
-  int32_t threads;     /* 1..1024; 0: as many as there are cores. Changes no bit. With a device none but the calling one
-                          computes, and neither this nor `execute` is used */
+  int32_t threads;     /* 1..1024; 0: as many as there are cores. Changes no bit. Not used with a device, nor is execute */
   bitnet_execute_fn execute; /* your thread pool, called with count = threads; NULL: threads of the context's own, */
   void *execute_user;        /*   which spin briefly between calls and then sleep */
 } bitnet_ctx_options;

@@ -237,6 +237,15 @@ func TestMachine(t *testing.T) {
 	if len(names) == 0 || names[0] != "reference" {
 		t.Errorf("the instruction sets are %q", names)
 	}
+	devices := must[[]bitnet.DeviceInfo](t)(bitnet.Devices())
+	if len(devices) < 2 || devices[0].Name != "cpu" || !devices[0].Usable || devices[0].Processors < 1 {
+		t.Errorf("the devices are %+v", devices)
+	}
+	for _, device := range devices {
+		if device.Usable != (device.Reason == "") {
+			t.Errorf("%s: usable %v, reason %q", device.Name, device.Usable, device.Reason)
+		}
+	}
 	limits := must[bitnet.MachineLimits](t)(bitnet.MeasureMachine(&bitnet.MachineOptions{Threads: 1}))
 	if !(limits.StreamGBPerS > 0 && limits.Int8GMACPerS > 0) {
 		t.Errorf("the limits are %+v", limits)

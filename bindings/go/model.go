@@ -348,10 +348,11 @@ func (m *Model) Tensors() ([]TensorInfo, error) {
 // Estimate is the memory that a context takes, in bytes.
 type Estimate struct {
 	FileBytes   uint64 // mapped; the embedding table and the head are read from there
-	WeightBytes uint64 // packed weights
-	CacheBytes  uint64 // of a context with the options given
+	WeightBytes uint64 // packed weights in the host's memory, like the two below; 0 with a device
+	CacheBytes  uint64 // of a context with the options given; 0 with a device
 	WorkBytes   uint64 // everything else of it
 	TotalBytes  uint64 // weights, cache, work and the part of the file that stays in use
+	DeviceBytes uint64 // of a device's memory: weights and context; 0: the CPU computes
 }
 
 // Estimate tells what a context with these options will take. It works on a model opened with ModelDescribe, too, so
@@ -370,5 +371,5 @@ func (m *Model) Estimate(options *ContextOptions) (Estimate, error) {
 		return Estimate{}, err
 	}
 	return Estimate{uint64(e.file_bytes), uint64(e.weight_bytes), uint64(e.cache_bytes), uint64(e.work_bytes),
-		uint64(e.total_bytes)}, nil
+		uint64(e.total_bytes), uint64(e.device_bytes)}, nil
 }

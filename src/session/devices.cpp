@@ -151,9 +151,7 @@ Result<std::optional<UsableDevice>> choose_device(const DeviceName& name, bool s
   if (device.ok()) return std::optional(std::move(device.value()));
   const Status& reason = device.status();
   if (name.kind == DeviceName::Kind::kCuda) return as_device_error(reason);
-  if (reason.code() == BITNET_E_NOT_FOUND) {
-    log(BITNET_LOG_INFO, "%s: the CPU computes", reason.text());
-  } else {
+  if (reason.code() != BITNET_E_NOT_FOUND) {
     if (strict) return reason;
     log_fallback(log, reason);
   }

@@ -340,6 +340,11 @@ namespace Bitnet.Tests
             Expect.Equal("BITNET_E_FORMAT", Library.NameOf(Status.Format));
             Expect.Equal("unknown status", Library.NameOf((Status)(-12345)));
             Expect.Fails(Status.Unsupported, () => Machine.Measure(1, "abacus"));
+            Expect.Equal("cpu", Machine.Devices[0].Name);
+            foreach (DeviceInfo device in Machine.Devices)
+            {
+                Expect.True(device.Usable == (device.Reason == null), device.Name + ": " + device.Reason);
+            }
             MachineLimits limits = Machine.Measure(1);
             Expect.True(limits.StreamGigabytesPerSecond > 0 && limits.Int8GigamacsPerSecond > 0, "the limits");
         }

@@ -153,18 +153,21 @@ namespace Bitnet
             CacheBytes = (long)estimate->cache_bytes;
             WorkBytes = (long)estimate->work_bytes;
             TotalBytes = (long)estimate->total_bytes;
+            DeviceBytes = (long)estimate->device_bytes;
         }
 
         /// <summary>The mapped file, of which embeddings and head are read.</summary>
         public long FileBytes { get; }
-        /// <summary>Packed weights.</summary>
+        /// <summary>Packed weights in the host's memory, like the two below; 0 with a device.</summary>
         public long WeightBytes { get; }
-        /// <summary>The cache of keys and values.</summary>
+        /// <summary>The cache of keys and values; 0 with a device.</summary>
         public long CacheBytes { get; }
         /// <summary>Everything else of the context.</summary>
         public long WorkBytes { get; }
         /// <summary>Weights, cache, work, and the part of the file that stays in use.</summary>
         public long TotalBytes { get; }
+        /// <summary>Of a device's memory: weights and context; 0: the CPU computes.</summary>
+        public long DeviceBytes { get; }
     }
 
     /// <summary>What a context has done since it was opened.</summary>

@@ -107,6 +107,25 @@ namespace Bitnet
             }
         }
 
+        /// <summary>The CPU, which is the first, and the CUDA devices. If none of these can be used, one called
+        /// "cuda" says why. The driver is asked anew, which the first time may take a second.</summary>
+        public static IReadOnlyList<DeviceInfo> Devices
+        {
+            get
+            {
+                Library.Require();
+                var devices = new DeviceInfo[Native.bitnet_device_count()];
+                for (int i = 0; i < devices.Length; ++i)
+                {
+                    bitnet_error why = Why.Empty();
+                    var info = new bitnet_device_info { size = (uint)sizeof(bitnet_device_info) };
+                    Why.Check(Native.bitnet_device_get_info(i, &info, &why), &why);
+                    devices[i] = new DeviceInfo(&info);
+                }
+                return devices;
+            }
+        }
+
         /// <summary>Measures what this machine does at best, to hold figures against. Takes seconds and 512 MB.
         /// Experimental: may change until 1.0.</summary>
         /// <param name="threads">How many to measure with; 0: as many as there are cores.</param>
@@ -129,6 +148,42 @@ namespace Bitnet
                 return new MachineLimits(limits.stream_gb_per_s, limits.int8_gmac_per_s);
             }
         }
+    }
+
+    /// <summary>A device that models can be opened on; see <see cref="Machine.Devices"/>.</summary>
+    public sealed unsafe class DeviceInfo
+    {
+        internal DeviceInfo(bitnet_device_info* info)
+        {
+            Name = Utf8.Text(info->name);
+            Title = Utf8.Text(info->title);
+            Usable = info->usable != 0;
+            Reason = Usable ? null : Utf8.Text(info->reason);
+            MemoryBytes = (long)info->memory_bytes;
+            MemoryFree = (long)info->memory_free;
+            Processors = info->processors;
+        }
+
+        /// <summary>For <see cref="ModelOptions.Device"/>: "cpu", "cuda:0".</summary>
+        public string Name { get; }
+
+        /// <summary>What its maker calls it; of the CPU: the best instruction set.</summary>
+        public string Title { get; }
+
+        /// <summary>Whether it can be used.</summary>
+        public bool Usable { get; }
+
+        /// <summary>Why not, a sentence; null if it can.</summary>
+        public string Reason { get; }
+
+        /// <summary>The memory it has; 0: not known, as for the two below.</summary>
+        public long MemoryBytes { get; }
+
+        /// <summary>What of it was free when asked.</summary>
+        public long MemoryFree { get; }
+
+        /// <summary>Multiprocessors; of the CPU: cores that this process may run on.</summary>
+        public int Processors { get; }
     }
 
     /// <summary>See <see cref="Machine.Measure"/>.</summary>

@@ -323,7 +323,7 @@ namespace Bitnet
         public uint sequences;
         /// <summary>tokens computed at once, at most 4096; 0: 256. Longer batches are cut, which changes no bit</summary>
         public uint batch;
-        /// <summary>1..1024; 0: as many as there are cores. Changes no bit. With a device none but the calling one computes, and neither this nor `execute` is used</summary>
+        /// <summary>1..1024; 0: as many as there are cores. Changes no bit. Not used with a device, nor is execute</summary>
         public int threads;
         /// <summary>your thread pool, called with count = threads; NULL: threads of the context's own,</summary>
         public IntPtr execute;

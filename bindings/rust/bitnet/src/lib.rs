@@ -59,7 +59,9 @@ pub use context::{BatchEntry, Context, ContextOptions, Stats, Want};
 pub use error::{Error, Result, Status};
 pub use execute::Tasks;
 pub use generate::{EndReason, Generate, GenerateInfo, Generator, Replies};
-pub use library::{abi_version, isa_names, measure_machine, version, version_string, MachineLimits, Version};
+pub use library::{
+    abi_version, devices, isa_names, measure_machine, version, version_string, DeviceInfo, MachineLimits, Version,
+};
 pub use model::{
     Activation, Estimate, Head, I2sLayout, LogLevel, Metadata, Model, ModelInfo, ModelOptions, TensorInfo, Weights,
 };

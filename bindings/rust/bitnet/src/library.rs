@@ -81,6 +81,51 @@ pub fn isa_names() -> impl Iterator<Item = &'static str> {
     (0..count).map(|index| unsafe { crate::handle::text(sys::bitnet_isa_name(index)) })
 }
 
+/// A device that models can be opened on, or the reason why it cannot be used: [`devices`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeviceInfo {
+    /// For [`ModelOptions::device`](crate::ModelOptions::device): `"cpu"`, `"cuda:0"`.
+    pub name: String,
+    /// What its maker calls it; of the CPU: the best instruction set.
+    pub title: String,
+    /// Why it cannot be used, a sentence; `None`: it can.
+    pub reason: Option<String>,
+    /// The memory it has; 0: not known, as for the two below.
+    pub memory_bytes: u64,
+    /// What of it was free when asked.
+    pub memory_free: u64,
+    /// Multiprocessors; of the CPU: cores that this process may run on.
+    pub processors: u32,
+}
+
+/// The CPU, which is the first, and the CUDA devices. If none of these can be used, one called `"cuda"` says why. The
+/// driver is asked anew, which the first time may take a second.
+///
+/// # Errors
+/// When there is no memory.
+pub fn devices() -> Result<Vec<DeviceInfo>> {
+    check()?;
+    // SAFETY: takes nothing.
+    let count = unsafe { sys::bitnet_device_count() };
+    (0..count)
+        .map(|index| {
+            let mut info = sys::bitnet_device_info::default();
+            // SAFETY: info is initialized; its texts are terminated.
+            call(|why| unsafe { sys::bitnet_device_get_info(index, &mut info, why) })?;
+            let text = |chars: &[_]| unsafe { crate::handle::text(chars.as_ptr()) }.to_owned();
+            Ok(DeviceInfo {
+                name: text(&info.name),
+                title: text(&info.title),
+                reason: Some(text(&info.reason)).filter(|_| info.usable == 0),
+                memory_bytes: info.memory_bytes,
+                memory_free: info.memory_free,
+                processors: info.processors as u32,
+            })
+        })
+        .collect()
+}
+
 /// What this machine can do at best, measured by [`measure_machine`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]

@@ -252,6 +252,7 @@ impl Model {
             cache_bytes: estimate.cache_bytes,
             work_bytes: estimate.work_bytes,
             total_bytes: estimate.total_bytes,
+            device_bytes: estimate.device_bytes,
         })
     }
 }
@@ -370,14 +371,16 @@ pub struct TensorInfo<'m> {
 pub struct Estimate {
     /// The file, mapped: the embedding table and the head are read from there.
     pub file_bytes: u64,
-    /// Packed weights.
+    /// Packed weights in the host's memory, like the two below; 0 with a device.
     pub weight_bytes: u64,
-    /// The context's cache.
+    /// The context's cache; 0 with a device.
     pub cache_bytes: u64,
     /// Everything else of the context.
     pub work_bytes: u64,
     /// Weights, cache, work, and the part of the file that stays in use.
     pub total_bytes: u64,
+    /// Of a device's memory: weights and context; 0: the CPU computes.
+    pub device_bytes: u64,
 }
 
 /// How to open a model, and the calls that do.

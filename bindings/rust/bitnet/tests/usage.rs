@@ -234,6 +234,8 @@ fn the_library_and_the_machine() {
     assert_eq!(names[0], "reference");
     let model = ModelOptions::new().isa(names[0]).open(SMALL_MODEL).unwrap();
     assert_eq!(model.info().unwrap().isa, names[0]);
+    let devices = bitnet::devices().unwrap();
+    assert!(devices.len() > 1 && devices[0].name == "cpu" && devices[0].reason.is_none(), "{devices:?}");
     let limits = bitnet::measure_machine(0, None).unwrap();
     assert!(limits.stream_gb_per_s > 0.0 && limits.int8_gmac_per_s > 0.0, "{limits:?}");
 }
