@@ -2,7 +2,7 @@
 // header, and word for word as the training-side reference (samples/models/evaluate.py) answers
 // them, so that any fault anywhere between the file and the text shows.
 //
-// usage: questions_test MODEL QUESTIONS.jsonl
+// usage: questions_test MODEL QUESTIONS.jsonl [DEVICE]
 #include <bitnet.h>
 #include <cJSON.h>
 
@@ -84,12 +84,16 @@ std::string answer(bitnet_ctx* ctx, const Question& q) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) return std::fprintf(stderr, "usage: questions_test MODEL QUESTIONS\n"), 2;
+  if (argc < 3 || argc > 4) {
+    return std::fprintf(stderr, "usage: questions_test MODEL QUESTIONS [DEVICE]\n"), 2;
+  }
   const std::vector<Question> questions = read_questions(argv[2]);
   bitnet_error why = BITNET_ERROR_INIT;
+  bitnet_model_options options = BITNET_MODEL_OPTIONS_INIT;
+  options.device = argc > 3 ? argv[3] : nullptr;
   bitnet_model* model = nullptr;
   bitnet_ctx* ctx = nullptr;
-  if (bitnet_model_open(argv[1], nullptr, &model, &why) != BITNET_OK ||
+  if (bitnet_model_open(argv[1], &options, &model, &why) != BITNET_OK ||
       bitnet_ctx_open(model, nullptr, &ctx, &why) != BITNET_OK) {
     return std::fprintf(stderr, "%s\n", why.message), 1;
   }
