@@ -133,8 +133,11 @@ Result<DeviceName> parse_device_name(const char* name) {
   return unknown_name(name);
 }
 
-Result<UsableDevice> cuda_device(int32_t index) {
-  BITNET_LET(Plugin plugin, Plugin::open(kCuda));
+namespace {
+
+Result<UsableDevice> device_of(Result<Plugin> opened, int32_t index) {
+  if (!opened.ok()) return opened.status();
+  Plugin plugin = std::move(opened.value());
   BITNET_LET(const int32_t count, device_count(plugin.table()));
   if (index >= count) {
     return Status::error(BITNET_E_DEVICE, "%s:%d: there are %d such devices, the last is %s:%d",
@@ -144,22 +147,31 @@ Result<UsableDevice> cuda_device(int32_t index) {
   return UsableDevice{std::move(plugin), device};
 }
 
+}  // namespace
+
+Result<UsableDevice> cuda_device(int32_t index) {
+  return device_of(Plugin::open(kCuda), index);
+}
+
 Result<std::optional<UsableDevice>> choose_device(const DeviceName& name, bool strict,
                                                   const Log& log) {
   if (name.kind == DeviceName::Kind::kCpu) return std::optional<UsableDevice>();
-  Result<UsableDevice> device = cuda_device(name.index);
+  Result<Plugin> plugin = Plugin::open(kCuda);
+  const bool installed = plugin.status().code() != BITNET_E_NOT_FOUND;
+  Result<UsableDevice> device = device_of(std::move(plugin), name.index);
   if (device.ok()) return std::optional(std::move(device.value()));
-  const Status& reason = device.status();
-  if (name.kind == DeviceName::Kind::kCuda) return as_device_error(reason);
-  if (reason.code() != BITNET_E_NOT_FOUND) {
-    if (strict) return reason;
-    log_fallback(log, reason);
-  }
+  const Status reason = as_device_error(device.status());
+  if (name.kind == DeviceName::Kind::kCuda) return reason;
+  if (!installed) return std::optional<UsableDevice>();
+  if (strict) return reason;
+  // A machine without a device is no defect; one that has a device and cannot use it may be.
+  const bool none = device.status().code() == BITNET_E_NOT_FOUND;
+  log_fallback(log, none ? BITNET_LOG_INFO : BITNET_LOG_WARNING, reason);
   return std::optional<UsableDevice>();
 }
 
-void log_fallback(const Log& log, const Status& reason) noexcept {
-  log(BITNET_LOG_WARNING, "the CPU computes instead of a device: %s", reason.text());
+void log_fallback(const Log& log, bitnet_log_level level, const Status& reason) noexcept {
+  log(level, "the CPU computes instead of a device: %s", reason.text());
 }
 
 Vec<bitnet_device_info> list_devices() {

@@ -33,13 +33,12 @@ struct UsableDevice {
 Result<UsableDevice> cuda_device(int32_t index);
 
 // The device that a name means; nothing: the CPU. For "auto" that is the first CUDA device. Where
-// it or its plugin is there but cannot be used, the log is warned that it is the CPU instead, or,
-// if strict, that is an error. Where there is none nothing has gone wrong: many machines that a
-// package is installed on have no such device.
+// the plugin is there and that device cannot be used, the log hears that it is the CPU instead, or,
+// if strict, that is an error. Where there is no plugin nobody expects a device.
 Result<std::optional<UsableDevice>> choose_device(const DeviceName& name, bool strict,
                                                   const Log& log);
 // Says to the log that "auto" falls back.
-void log_fallback(const Log& log, const Status& reason) noexcept;
+void log_fallback(const Log& log, bitnet_log_level level, const Status& reason) noexcept;
 
 // All of them, the CPU first; if no CUDA device can be used, one entry that says why.
 Vec<bitnet_device_info> list_devices();

@@ -194,7 +194,7 @@ Status LoadedModel::prepare_weights() {
     if (!of_device || options_.strict || device_name_.kind != DeviceName::Kind::kAuto) {
       return reason;
     }
-    log_fallback(options_.log, reason);
+    log_fallback(options_.log, BITNET_LOG_WARNING, reason);
     device_.reset();
     how.device = nullptr;
   }

@@ -70,11 +70,11 @@ struct Said {
   static void log(void* user, bitnet_log_level level, const char* text) {
     static_cast<Said*>(user)->lines.emplace_back(level, text);
   }
-  // The one warning, "" if there is none.
-  std::string warning() const {
+  // The one line of this level or a graver one, "" if there is none.
+  std::string one(bitnet_log_level least) const {
     std::string found;
     for (const auto& [level, text] : lines) {
-      if (level > BITNET_LOG_WARNING) continue;
+      if (level > least) continue;
       EXPECT_EQ(found, "") << "more than one";
       found = text;
     }
@@ -97,7 +97,8 @@ class Model {
 
   bitnet_status status() const { return status_; }
   std::string why() const { return why_.message; }
-  std::string warning() const { return said_.warning(); }
+  std::string warning() const { return said_.one(BITNET_LOG_WARNING); }
+  std::string information() const { return said_.one(BITNET_LOG_INFO); }
   bitnet_model* get() const { return model_; }
   bitnet_model_info info() const {
     bitnet_model_info info = BITNET_MODEL_INFO_INIT;
@@ -310,17 +311,20 @@ TEST(Devices, AnEstimateIsWhatOpeningThenTakes) {
   EXPECT_EQ(described.estimate().device_bytes, 0u) << "opening would fall back";
 }
 
-// As on a machine that has the package but no such device.
-TEST(Devices, APluginThatFindsNoneIsNoFallback) {
+// As on a machine that has the package but no such device: that is no warning, yet strict refuses.
+TEST(Devices, APluginThatFindsNone) {
   const Library library(DEVICE_WHOLE);
   library.controls().devices = 0;
-  const Model model(library, on("auto", BITNET_MODEL_STRICT));
+  const Model model(library, on("auto"));
   ASSERT_EQ(model.status(), BITNET_OK) << model.why();
   EXPECT_STREQ(model.info().device, "cpu");
   EXPECT_EQ(model.warning(), "");
-  const Model named(library, on("cuda"));
-  EXPECT_EQ(named.status(), BITNET_E_DEVICE);
-  EXPECT_EQ(named.why(), "there is no driver");
+  expect_says(model.information(), {"the CPU computes", "there is no driver"});
+  for (const bitnet_model_options& options : {on("auto", BITNET_MODEL_STRICT), on("cuda")}) {
+    const Model refused(library, options);
+    EXPECT_EQ(refused.status(), BITNET_E_DEVICE);
+    EXPECT_EQ(refused.why(), "there is no driver");
+  }
 }
 
 // Each reason that "auto" may have to be the CPU: the model opens there and says why once; strict

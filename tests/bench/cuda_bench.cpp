@@ -160,6 +160,7 @@ struct Device {
     context = std::move(with_context.value());
     must(cudaStreamCreateWithFlags(&stream.handle, cudaStreamNonBlocking), "a stream");
     stream.overlapping = true;
+    stream.shared_bytes = model->shared_bytes;
     const size_t bytes = size_t(kBatch * (4 * kFf + 4 * kWidth + kVocab)) * 4;
     must(numbers.allocate(bytes), "memory for activations");
     must(cudaMemset(numbers.as<void>(), 0, bytes), "a memset");

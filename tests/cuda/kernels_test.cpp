@@ -85,9 +85,11 @@ class Kernels : public testing::Test {
     if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
       GTEST_SKIP() << "there is no CUDA device here";
     }
+    ASSERT_EQ(cudaDeviceGetAttribute(&shared_bytes_, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0),
+              cudaSuccess);
     for (const auto prepare :
          {prepare_ternary_kernels, prepare_dense_kernels, prepare_attention_kernels}) {
-      ASSERT_EQ(prepare(), cudaSuccess);
+      ASSERT_EQ(prepare(shared_bytes_), cudaSuccess);
     }
   }
   // Launches by body(stream), and waits.
@@ -95,6 +97,7 @@ class Kernels : public testing::Test {
   void run(Body&& body) {
     Stream stream;
     stream.overlapping = true;
+    stream.shared_bytes = shared_bytes_;
     body(stream);
     ASSERT_EQ(stream.error, cudaSuccess) << cudaGetErrorString(stream.error);
     ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
@@ -114,6 +117,7 @@ class Kernels : public testing::Test {
 #endif
   }
   const Ops& reference_ = reference_ops();
+  int shared_bytes_ = 0;
 };
 
 // ---- Ternary products

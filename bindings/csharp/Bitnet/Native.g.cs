@@ -610,11 +610,12 @@ namespace Bitnet
         ///            BITNET_E_MEMORY       also: the device's memory does not hold the weights
         ///            BITNET_E_CANCELLED    the progress callback said so
         ///   device   "auto" is the first CUDA device if the plugin libbitnet-cuda.so is installed (beside libbitnet.so or
-        ///            where the system looks for libraries) and finds one, else the CPU. If the plugin cannot be loaded or is
-        ///            of another version, or if the device fails or has not enough memory for the weights, it is the CPU, too,
-        ///            and the log gets a warning that says why; with BITNET_MODEL_STRICT that is an error. A device keeps ternary weights as BITNET_WEIGHTS_2BIT and computes
-        ///            every row of the head: options.weights and options.head are for the CPU. Its logits have the same bits.
-        ///            With BITNET_MODEL_DESCRIBE no device is touched. Since 0.3
+        ///            where the system looks for libraries), else the CPU. If the plugin finds no device or driver, is of another
+        ///            version, or the device fails or has not enough memory for the weights, it is the CPU, too, and the log
+        ///            says why (a warning, or for information where there simply is no device); with BITNET_MODEL_STRICT that is
+        ///            an error, so name the "cpu" if you mean it. A device keeps ternary weights as BITNET_WEIGHTS_2BIT and
+        ///            computes every row of the head: options.weights and options.head are for the CPU. Its logits have the
+        ///            same bits. With BITNET_MODEL_DESCRIBE no device is touched. Since 0.3
         ///   memory   the file is mapped; the ternary weights are packed anew (about a quarter byte each) and the
         ///            original is then not touched again (options.weights), and a large head gets a copy in 7 bits a weight
         ///            (options.head). With a device, packed weights, embeddings and head go there, and the host keeps neither

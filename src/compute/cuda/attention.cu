@@ -493,13 +493,15 @@ void attend(Stream& stream, const AttentionJob& job) {
   }
 }
 
-cudaError_t prepare_attention_kernels() {
-  constexpr int kMost = 160 << 10;
+int64_t attention_shared_bytes(int64_t head_dim) {
+  return Shared::bytes(static_cast<int>(head_dim), turns_of(head_dim) * kMostPerThread);
+}
+
+cudaError_t prepare_attention_kernels(int shared_bytes) {
   for (const void* kernel : {reinterpret_cast<const void*>(&attend_pages<2>),
                              reinterpret_cast<const void*>(&attend_pages<4>),
                              reinterpret_cast<const void*>(&attend_pages<kMostPerThread>)}) {
-    const cudaError_t error =
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMost);
+    const cudaError_t error = allow_shared(kernel, shared_bytes);
     if (error != cudaSuccess) return error;
   }
   return cudaSuccess;

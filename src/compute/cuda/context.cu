@@ -157,6 +157,7 @@ Status DeviceContext::allocate() {
   BITNET_TRY(check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device_),
                    "asking the device"));
   stream_.overlapping = major >= 9;
+  stream_.shared_bytes = model_.shared_bytes;
   BITNET_TRY(check(cudaStreamCreateWithFlags(&stream_.handle, cudaStreamNonBlocking), "no stream"));
   BITNET_TRY(
       check(cudaMemsetAsync(arrived_, 0, sizes.layout.bytes() - sizes.arrived, stream_.handle),
@@ -363,10 +364,7 @@ Status DeviceContext::run_graph(const PassShape& shape) {
 // ------------------------------------
 
 void DeviceContext::enqueue_begin(const PassShape& shape) {
-  if (stream_.error != cudaSuccess) return;
-  stream_.error =
-      cudaMemcpyAsync(batch_.as<void>(), sent_.as<void>(), static_cast<size_t>(shape.words) * 4,
-                      cudaMemcpyHostToDevice, stream_.handle);
+  copy(stream_, batch_.as<void>(), sent_.as<void>(), shape.words * 4, cudaMemcpyHostToDevice);
   embed(stream_, model_.embeddings, words(0), shape.tokens, x_);
 }
 
@@ -493,15 +491,13 @@ void DeviceContext::enqueue_results(const PassShape& shape) {
     }
     first = last + 1;
   }
-  if (shape.vocabulary == 0 || stream_.error != cudaSuccess) return;
+  if (shape.vocabulary == 0) return;
   unsigned long long* found = found_ + shape.first_row;
-  const size_t bytes = static_cast<size_t>(shape.wanted) * 8;
-  stream_.error = cudaMemsetAsync(found, 0, bytes, stream_.handle);
+  clear(stream_, found, shape.wanted * 8);
   largest_of_rows(stream_, logits_ + shape.first_row * s.vocab, s.vocab, shape.vocabulary,
                   shape.wanted, found);
-  if (stream_.error != cudaSuccess) return;
-  stream_.error = cudaMemcpyAsync(found_host_.as<unsigned long long>() + shape.first_row, found,
-                                  bytes, cudaMemcpyDeviceToHost, stream_.handle);
+  copy(stream_, found_host_.as<unsigned long long>() + shape.first_row, found, shape.wanted * 8,
+       cudaMemcpyDeviceToHost);
 }
 
 void DeviceContext::count(const DeviceBatch& batch, const PassShape& shape) noexcept {

@@ -159,14 +159,16 @@ template <Stored kType, int kTokens>
 void slice(Stream& stream, const DenseJob& job) {
   const int64_t blocks = parts_of(job.w.rows, kDenseWarps * kRows);
   launch(stream, dense_rows<kType, kTokens>, grid(blocks < kMostBlocks ? blocks : kMostBlocks),
-         kDenseThreads, kTokens * dense_padded(job.w.cols) * 4, job);
+         kDenseThreads, kTokens * dense_shared_bytes(job.w.cols), job);
 }
 
 template <Stored kType>
 void product_of_type(Stream& stream, DenseJob job) {
   int32_t left = job.tokens;
   while (left > 0) {
-    const int32_t now = left >= kTokensAtOnce ? kTokensAtOnce : left >= 2 ? 2 : 1;
+    // As many as there are left and there is room for.
+    int32_t now = left >= kTokensAtOnce ? kTokensAtOnce : left >= 2 ? 2 : 1;
+    while (now > 1 && now * dense_shared_bytes(job.w.cols) > stream.shared_bytes) now /= 2;
     if (now == kTokensAtOnce) {
       slice<kType, kTokensAtOnce>(stream, job);
     } else if (now == 2) {
@@ -181,13 +183,11 @@ void product_of_type(Stream& stream, DenseJob job) {
 }
 
 template <Stored kType>
-cudaError_t allow() {
-  constexpr int kMost = 160 << 10;
+cudaError_t allow(int shared_bytes) {
   for (const void* kernel : {reinterpret_cast<const void*>(&dense_rows<kType, 1>),
                              reinterpret_cast<const void*>(&dense_rows<kType, 2>),
                              reinterpret_cast<const void*>(&dense_rows<kType, kTokensAtOnce>)}) {
-    const cudaError_t error =
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMost);
+    const cudaError_t error = allow_shared(kernel, shared_bytes);
     if (error != cudaSuccess) return error;
   }
   return cudaSuccess;
@@ -206,9 +206,9 @@ void dense_product(Stream& stream, const DenseJob& job) {
   product_of_type<Stored::kBF16>(stream, job);
 }
 
-cudaError_t prepare_dense_kernels() {
-  for (const cudaError_t error :
-       {allow<Stored::kF32>(), allow<Stored::kF16>(), allow<Stored::kBF16>()}) {
+cudaError_t prepare_dense_kernels(int shared_bytes) {
+  for (const auto prepare : {allow<Stored::kF32>, allow<Stored::kF16>, allow<Stored::kBF16>}) {
+    const cudaError_t error = prepare(shared_bytes);
     if (error != cudaSuccess) return error;
   }
   return cudaSuccess;

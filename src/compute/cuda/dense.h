@@ -60,6 +60,10 @@ struct DenseJob {
 };
 void dense_product(Stream& stream, const DenseJob& job);
 
-cudaError_t prepare_dense_kernels();
+// Shared memory that a product needs for each token it computes at once, at least one.
+constexpr int64_t dense_shared_bytes(int64_t cols) {
+  return dense_padded(cols) * 4;
+}
+cudaError_t prepare_dense_kernels(int shared_bytes);
 
 }  // namespace bitnet::cuda

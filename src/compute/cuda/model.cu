@@ -156,12 +156,22 @@ int64_t widest_row_bytes(const DeviceModelParts& p) {
   return std::max(device_tile_bytes(widest), dense_padded(widest) * 4);
 }
 
-Status check_shape(int device, const DeviceModelParts& p) {
-  if (p.head_dim % 2 == 0 && p.head_dim <= kMostHeadDim) return {};
-  return Status::error(
-      BITNET_E_DEVICE,
-      "cuda:%d: the model's heads have %lld numbers; the device computes even ones up to %d",
-      device, static_cast<long long>(p.head_dim), kMostHeadDim);
+// What the kernels cannot do here, in words.
+Status check_shape(int device, const DeviceModelParts& p, bool dense, int shared_bytes) {
+  if (p.head_dim % 2 != 0 || p.head_dim > kMostHeadDim) {
+    return Status::error(BITNET_E_DEVICE,
+                         "cuda:%d: the model's heads have %lld numbers; the device computes even "
+                         "ones up to %d",
+                         device, static_cast<long long>(p.head_dim), kMostHeadDim);
+  }
+  const int64_t widest = std::max({p.width, p.heads * p.head_dim, p.ff_width});
+  const int64_t needed = std::max({ternary_shared_bytes(widest), attention_shared_bytes(p.head_dim),
+                                   dense_shared_bytes(dense ? widest : p.width)});
+  if (needed <= shared_bytes) return {};
+  return Status::error(BITNET_E_DEVICE,
+                       "cuda:%d: the model's shapes take %lld bytes of shared memory, the device "
+                       "gives a block %d",
+                       device, static_cast<long long>(needed), shared_bytes);
 }
 
 }  // namespace
@@ -173,7 +183,6 @@ uint64_t model_bytes(const DeviceModelParts& parts) noexcept {
 }
 
 Result<Ptr<DeviceModel>> open_model(int device, const DeviceModelParts& parts) {
-  BITNET_TRY(check_shape(device, parts));
   Ptr<DeviceModel> model = make<DeviceModel>();
   model->device = device;
   model->shape = parts;
@@ -182,11 +191,17 @@ Result<Ptr<DeviceModel>> open_model(int device, const DeviceModelParts& parts) {
   for (int64_t i = 0; i < parts.layers; ++i) model->any_dense |= has_dense(parts.layer[i]);
   model->layers.reserve(static_cast<size_t>(parts.layers));
 
-  cudaError_t error =
-      cudaDeviceGetAttribute(&model->processors, cudaDevAttrMultiProcessorCount, device);
+  const auto ask = [&](int* value, cudaDeviceAttr which) {
+    return cudaDeviceGetAttribute(value, which, device);
+  };
+  cudaError_t error = ask(&model->processors, cudaDevAttrMultiProcessorCount);
+  if (error == cudaSuccess)
+    error = ask(&model->shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin);
+  if (error != cudaSuccess) return failure(device, "the device cannot be asked", error);
+  BITNET_TRY(check_shape(device, parts, model->any_dense, model->shared_bytes));
   for (const auto prepare :
        {prepare_ternary_kernels, prepare_dense_kernels, prepare_attention_kernels}) {
-    if (error == cudaSuccess) error = prepare();
+    if (error == cudaSuccess) error = prepare(model->shared_bytes);
   }
   if (error != cudaSuccess) return failure(device, "the kernels cannot be loaded", error);
   const uint64_t bytes = model_bytes(parts);

@@ -32,6 +32,7 @@ namespace bitnet {
 struct DeviceModel {
   int device;
   int processors;
+  int shared_bytes;        // what a block may have
   DeviceModelParts shape;  // without the host's pointers
   bool any_dense;          // a layer has a map that is not ternary
   Vec<cuda::LayerMaps> layers;

@@ -312,15 +312,21 @@ int64_t tiles_of(const TernaryJob& job) {
   return job.then == Then::kGate ? tiles / 2 : tiles;
 }
 
+// A gate's blocks are many, with twice the loads a warp; half the warps keep them all resident.
+template <int kTiles>
+constexpr int64_t kThreadsOf = kTiles == 2 ? kFewThreads / 2 : kFewThreads;
+
+template <int kTiles, int kTokenTiles, bool kNorm>
+int64_t few_shared_bytes(int64_t cols) {
+  const int64_t sums = kThreadsOf<kTiles> / kWarp * kTiles * kTileRows * 8 * kTokenTiles * 4;
+  if (!kNorm) return sums;
+  return sums + rounded_up(norm_scratch_floats(cols), 4) * 4 + chunks_of(cols) * kChunkCols;
+}
+
 template <int kTiles, int kTokenTiles, bool kNorm>
 void few(Stream& stream, const TernaryJob& job) {
-  // A gate's blocks are many, with twice the loads a warp; half the warps keep them all resident.
-  const int64_t threads = kTiles == 2 ? kFewThreads / 2 : kFewThreads;
-  int64_t shared = threads / kWarp * kTiles * kTileRows * 8 * kTokenTiles * 4;
-  shared += rounded_up(norm_scratch_floats(job.norm.n), 4) * 4;
-  if (kNorm) shared += chunks_of(job.cols) * kChunkCols;
-  launch(stream, ternary_few<kTiles, kTokenTiles, kNorm>, grid(tiles_of(job)), threads, shared,
-         job);
+  launch(stream, ternary_few<kTiles, kTokenTiles, kNorm>, grid(tiles_of(job)), kThreadsOf<kTiles>,
+         few_shared_bytes<kTiles, kTokenTiles, kNorm>(job.cols), job);
 }
 
 template <int kTiles>
@@ -356,22 +362,19 @@ void ternary_products(Stream& stream, const TernaryJob& job, int processors) {
   many<2, 4>(stream, job);
 }
 
-cudaError_t prepare_ternary_kernels() {
-  // Sums of 64 tokens, and the widest input (kMaxTernaryCols) as integers.
-  constexpr int kMost = 160 << 10;
-  const auto allow = [](auto* kernel, int bytes) {
-    return cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-  };
-  cudaError_t error = cudaSuccess;
-  const auto also = [&](cudaError_t e) {
-    if (error == cudaSuccess) error = e;
-  };
-  also(allow(ternary_few<1, 1, true>, kMost));
-  also(allow(ternary_few<2, 1, true>, kMost));
-  also(allow(ternary_few<1, 8, false>, kMost));
-  also(allow(ternary_few<2, 8, false>, kMost));
-  return error;
+int64_t ternary_shared_bytes(int64_t cols) {
+  return few_shared_bytes<2, 1, true>(cols);
+}
+
+cudaError_t prepare_ternary_kernels(int shared_bytes) {
+  for (const void* kernel : {reinterpret_cast<const void*>(&ternary_few<1, 1, true>),
+                             reinterpret_cast<const void*>(&ternary_few<2, 1, true>),
+                             reinterpret_cast<const void*>(&ternary_many<2, 4>),
+                             reinterpret_cast<const void*>(&ternary_many<4, 8>)}) {
+    const cudaError_t error = allow_shared(kernel, shared_bytes);
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
 }
 
 }  // namespace bitnet::cuda

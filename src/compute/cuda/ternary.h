@@ -62,7 +62,9 @@ struct TernaryJob {
 // processors: of the device, to choose how the work is cut.
 void ternary_products(Stream& stream, const TernaryJob& job, int processors);
 
-// Once per device, before the first launch.
-cudaError_t prepare_ternary_kernels();
+// Shared memory that products of one token need with so many columns.
+int64_t ternary_shared_bytes(int64_t cols);
+// Once per device, before the first launch: shared_bytes is what the device gives a block.
+cudaError_t prepare_ternary_kernels(int shared_bytes);
 
 }  // namespace bitnet::cuda
