@@ -160,7 +160,8 @@ struct Device {
     context = std::move(with_context.value());
     must(cudaStreamCreateWithFlags(&stream.handle, cudaStreamNonBlocking), "a stream");
     stream.overlapping = true;
-    stream.shared_bytes = model->shared_bytes;
+    stream.shared_bytes = model->shared_bytes - kStaticShared;
+    stream.processors = model->processors;
     const size_t bytes = size_t(kBatch * (4 * kFf + 4 * kWidth + kVocab)) * 4;
     must(numbers.allocate(bytes), "memory for activations");
     must(cudaMemset(numbers.as<void>(), 0, bytes), "a memset");
@@ -220,7 +221,7 @@ void qkv(benchmark::State& state) {
                job.part[0] = part_of(l.q, output(0));
                job.part[1] = part_of(l.k, output(1));
                job.part[2] = part_of(l.v, output(2));
-               ternary_products(device->stream, job, device->model->processors);
+               ternary_products(device->stream, job);
              });
 }
 void gate_and_up(benchmark::State& state) {
@@ -229,7 +230,7 @@ void gate_and_up(benchmark::State& state) {
     job.parts = 2;
     job.part[0] = part_of(l.gate, output(0));
     job.part[1] = part_of(l.up, output(1));
-    ternary_products(device->stream, job, device->model->processors);
+    ternary_products(device->stream, job);
   });
 }
 void one_map(benchmark::State& state, DeviceMap LayerMaps::*which, int64_t cols) {
@@ -237,7 +238,7 @@ void one_map(benchmark::State& state, DeviceMap LayerMaps::*which, int64_t cols)
     TernaryJob job = job_of(state.range(0), cols, Then::kAdd);
     job.parts = 1;
     job.part[0] = part_of(l.*which, output(0));
-    ternary_products(device->stream, job, device->model->processors);
+    ternary_products(device->stream, job);
   });
 }
 void o(benchmark::State& state) {

@@ -97,7 +97,8 @@ class Kernels : public testing::Test {
   void run(Body&& body) {
     Stream stream;
     stream.overlapping = true;
-    stream.shared_bytes = shared_bytes_;
+    stream.shared_bytes = shared_bytes_ - kStaticShared;
+    stream.processors = kProcessors;
     body(stream);
     ASSERT_EQ(stream.error, cudaSuccess) << cudaGetErrorString(stream.error);
     ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
@@ -224,7 +225,7 @@ TEST_F(Kernels, TernaryProducts) {
   int cases = 0;
   const auto go = [&](const TernaryJob& job) {
     next_order(cases++);
-    run([&](Stream& stream) { ternary_products(stream, job, kProcessors); });
+    run([&](Stream& stream) { ternary_products(stream, job); });
   };
   for (int64_t tokens : {1, 2, 7, 8, 9, 16, 17, 32, 33, 64, 65, 100, 128, 130, 257}) {
     for (const Then then : {Then::kStore, Then::kAdd, Then::kGate}) {
@@ -281,7 +282,7 @@ TEST_F(Kernels, TernaryProductsCannotOverflow) {
       job.q = q.data();
       job.q_scale = scale.data();
       job.q_sum = sum.data();
-      run([&](Stream& stream) { ternary_products(stream, job, kProcessors); });
+      run([&](Stream& stream) { ternary_products(stream, job); });
       expect_same(std::vector<float>(size_t(rows), float((code - 1) * value * cols)), y.back(),
                   "extreme sum");
     }

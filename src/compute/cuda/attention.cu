@@ -118,6 +118,12 @@ __device__ inline void bring_page(const Shared& s, const uint16_t* block, int d)
   __syncthreads();
 }
 
+template <int kHalf>
+__device__ inline void fold(float (&lanes)[kLanes]) {
+#pragma unroll
+  for (int l = 0; l < kHalf; ++l) lanes[l] += lanes[l + kHalf];
+}
+
 // Scores of one query with keys 2 * lane and 2 * lane + 1, kQueries queries at once.
 template <int kQueries>
 __device__ inline void scores(float (&out)[kQueries][2], const Shared& s,
@@ -144,11 +150,10 @@ __device__ inline void scores(float (&out)[kQueries][2], const Shared& s,
   for (int n = 0; n < kQueries; ++n) {
 #pragma unroll
     for (int key = 0; key < 2; ++key) {
-#pragma unroll
-      for (int half = kLanes / 2; half > 0; half /= 2) {
-#pragma unroll
-        for (int l = 0; l < half; ++l) sum[n][key][l] += sum[n][key][l + half];
-      }
+      fold<8>(sum[n][key]);
+      fold<4>(sum[n][key]);
+      fold<2>(sum[n][key]);
+      fold<1>(sum[n][key]);
       out[n][key] = sum[n][key][0];
     }
   }
@@ -287,6 +292,25 @@ __device__ inline void merge(const AttentionJob& job, const Item& item, int grou
   }
 }
 
+// What position j adds to kPer queries' values: two numbers of the head, and how much of them.
+template <int kPer>
+struct Weighed {
+  float a, b;
+  float p[kPer];
+
+  __device__ Weighed(const Shared& s, int j, int slots, int first_query, int i, int d) {
+    const uint32_t two = *reinterpret_cast<const uint32_t*>(s.values + j * d + i);
+    a = half_to_float(static_cast<uint16_t>(two & 0xffffu));
+    b = half_to_float(static_cast<uint16_t>(two >> 16));
+    const auto* at = reinterpret_cast<const float2*>(s.p + j * slots + first_query);
+#pragma unroll
+    for (int n = 0; n < kPer / 2; ++n) {
+      p[2 * n] = at[n].x;
+      p[2 * n + 1] = at[n].y;
+    }
+  }
+};
+
 template <int kPer>
 __global__ void __launch_bounds__(kAttentionThreads)
     attend_pages(AttentionJob job, int slices, int slice_heads, bool own_key) {
@@ -375,19 +399,27 @@ __global__ void __launch_bounds__(kAttentionThreads)
     if (works) {
 #pragma unroll
       for (int n = 0; n < kPer; ++n) value[n][0] = value[n][1] = 0.0f;
-      const int end = newest ? s.positions[item.queries - 1] : kPage;  // the last token sees most
-#pragma unroll 2
-      for (int j = 0; j < end; ++j) {
-        const uint32_t two = *reinterpret_cast<const uint32_t*>(s.values + j * d + 2 * pair);
-        const float a = half_to_float(static_cast<uint16_t>(two & 0xffffu));
-        const float b = half_to_float(static_cast<uint16_t>(two >> 16));
-        const float* p = s.p + j * slots + first_query;
+      // All of the thread's queries see the positions before `all`, the last one those before
+      // `end`.
+      const int all = newest ? s.positions[min(first_query, item.queries - 1)] : kPage;
+      const int end = newest ? s.positions[min(first_query + kPer, item.queries) - 1] : kPage;
+      int j = 0;
+#pragma unroll 8
+      for (; j < all; ++j) {
+        const Weighed<kPer> at(s, j, slots, first_query, 2 * pair, d);
 #pragma unroll
         for (int n = 0; n < kPer; ++n) {
-          if (newest && (first_query + n >= item.queries || j >= s.positions[first_query + n]))
-            continue;
-          value[n][0] = fused(p[n], a, value[n][0]);
-          value[n][1] = fused(p[n], b, value[n][1]);
+          value[n][0] = fused(at.p[n], at.a, value[n][0]);
+          value[n][1] = fused(at.p[n], at.b, value[n][1]);
+        }
+      }
+      for (; j < end; ++j) {
+        const Weighed<kPer> at(s, j, slots, first_query, 2 * pair, d);
+#pragma unroll
+        for (int n = 0; n < kPer; ++n) {
+          if (first_query + n >= item.queries || j >= s.positions[first_query + n]) continue;
+          value[n][0] = fused(at.p[n], at.a, value[n][0]);
+          value[n][1] = fused(at.p[n], at.b, value[n][1]);
         }
       }
     }
@@ -439,6 +471,12 @@ __global__ void __launch_bounds__(kAttentionThreads)
   merge(job, item, groups, gridDim.y);
 }
 
+// Queries a thread computes the values of, as kernels are made for.
+int64_t per_thread_of(int64_t queries, int64_t head_dim) {
+  const int64_t needed = parts_of(queries, Turns(static_cast<int>(head_dim)).count);
+  return needed <= 2 ? 2 : needed <= 4 ? 4 : kMostPerThread;
+}
+
 int turns_of(int64_t head_dim) {
   return Turns(static_cast<int>(head_dim)).count;
 }
@@ -476,16 +514,16 @@ void attend(Stream& stream, const AttentionJob& job) {
            job);
   }
   const int64_t queries = (job.block_count == job.tokens ? 1 : shape.tokens) * shape.slice_heads;
-  const int64_t per_thread = parts_of(queries, turns_of(job.head_dim));
+  const int64_t per_thread = per_thread_of(queries, job.head_dim);
   AttentionJob slice = job;
   // As many blocks of queries at once as there is room for their groups' parts.
   const int64_t at_once = std::max<int64_t>(job.part_groups / job.groups, 1);
   for (int64_t first = 0; first < job.block_count; first += at_once) {
     slice.blocks = job.blocks + first;
     slice.block_count = static_cast<int32_t>(std::min(at_once, job.block_count - first));
-    if (per_thread <= 2) {
+    if (per_thread == 2) {
       attend_slice<2>(stream, slice, shape, own_key);
-    } else if (per_thread <= 4) {
+    } else if (per_thread == 4) {
       attend_slice<4>(stream, slice, shape, own_key);
     } else {
       attend_slice<kMostPerThread>(stream, slice, shape, own_key);
@@ -493,8 +531,11 @@ void attend(Stream& stream, const AttentionJob& job) {
   }
 }
 
-int64_t attention_shared_bytes(int64_t head_dim) {
-  return Shared::bytes(static_cast<int>(head_dim), turns_of(head_dim) * kMostPerThread);
+int64_t attention_shared_bytes(int64_t heads, int64_t kv_heads, int64_t head_dim) {
+  const AttentionShape shape(heads, kv_heads, head_dim);
+  const int64_t per_thread = per_thread_of(shape.tokens * shape.slice_heads, head_dim);
+  return Shared::bytes(static_cast<int>(head_dim),
+                       turns_of(head_dim) * static_cast<int>(per_thread));
 }
 
 cudaError_t prepare_attention_kernels(int shared_bytes) {

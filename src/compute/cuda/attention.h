@@ -57,8 +57,8 @@ int64_t attention_part_floats(int64_t heads, int64_t kv_heads, int64_t head_dim)
 // Writes keys and values of the tokens to their places, then attends.
 void attend(Stream& stream, const AttentionJob& job);
 
-// Shared memory that heads of this size need, at most.
-int64_t attention_shared_bytes(int64_t head_dim);
+// Shared memory that such heads need, at most.
+int64_t attention_shared_bytes(int64_t heads, int64_t kv_heads, int64_t head_dim);
 cudaError_t prepare_attention_kernels(int shared_bytes);
 
 }  // namespace bitnet::cuda

@@ -157,7 +157,8 @@ Status DeviceContext::allocate() {
   BITNET_TRY(check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device_),
                    "asking the device"));
   stream_.overlapping = major >= 9;
-  stream_.shared_bytes = model_.shared_bytes;
+  stream_.shared_bytes = model_.shared_bytes - kStaticShared;
+  stream_.processors = model_.processors;
   BITNET_TRY(check(cudaStreamCreateWithFlags(&stream_.handle, cudaStreamNonBlocking), "no stream"));
   BITNET_TRY(
       check(cudaMemsetAsync(arrived_, 0, sizes.layout.bytes() - sizes.arrived, stream_.handle),
@@ -398,7 +399,8 @@ void DeviceContext::multiply(int64_t tokens,
   for (const auto& [map, out] : maps) ternary &= map->ternary;
   const QuantizedOut quantized = {quantized_, quantized_scale_, quantized_sum_,
                                   static_cast<int32_t>(chunks_of(input.n) * kChunkCols)};
-  const bool inside = tokens == 1 && ternary;
+  const bool inside =
+      tokens == 1 && ternary && ternary_shared_bytes(input.n) <= stream_.shared_bytes;
   if (!inside)
     norm_rows(stream_, input, input_stride, tokens, quantized, ternary ? nullptr : normed_);
 
@@ -421,14 +423,14 @@ void DeviceContext::multiply(int64_t tokens,
   if (ternary) {
     TernaryJob job = job_of(then);
     for (const auto& [map, out] : maps) job.part[job.parts++] = part_of(*map, out);
-    return ternary_products(stream_, job, model_.processors);
+    return ternary_products(stream_, job);
   }
   const Then each = then == Then::kGate ? Then::kStore : then;
   for (const auto& [map, out] : maps) {
     if (map->ternary) {
       TernaryJob job = job_of(each);
       job.part[job.parts++] = part_of(*map, out);
-      ternary_products(stream_, job, model_.processors);
+      ternary_products(stream_, job);
     } else {
       dense_product(stream_, {map->dense, normed_, input.n, out.y, out.stride,
                               static_cast<int32_t>(tokens), map->output_scale, each == Then::kAdd});

@@ -4,6 +4,19 @@
 
 namespace bitnet::cuda {
 
+namespace {
+
+// Numbers of a row to their places; T is as large as they are.
+template <class T>
+void place_numbers(uint8_t* out, const uint8_t* from, int64_t cols) noexcept {
+  constexpr int64_t kBytes = sizeof(T);
+  for (int64_t i = 0; i < cols; ++i) {
+    std::memcpy(out + dense_place(i, kBytes) * kBytes, from + i * kBytes, kBytes);
+  }
+}
+
+}  // namespace
+
 void arrange_rows(uint8_t* out, const DenseMatrix& w, int64_t first, int64_t last,
                   float* floats) noexcept {
   const Stored type = stored_as(w.type);
@@ -16,8 +29,10 @@ void arrange_rows(uint8_t* out, const DenseMatrix& w, int64_t first, int64_t las
       from = reinterpret_cast<const uint8_t*>(floats);
     }
     std::memset(out, 0, static_cast<size_t>(padded * bytes));
-    for (int64_t i = 0; i < w.cols; ++i) {
-      std::memcpy(out + dense_place(i) * bytes, from + i * bytes, static_cast<size_t>(bytes));
+    if (bytes == 2) {
+      place_numbers<uint16_t>(out, from, w.cols);
+    } else {
+      place_numbers<uint32_t>(out, from, w.cols);
     }
   }
 }
@@ -36,11 +51,12 @@ __device__ inline float number_at(Stored type, const uint8_t* row, int64_t place
 
 __global__ void embed_rows(DeviceDense table, const int32_t* token, float* x) {
   wait_for_previous();
-  const int64_t row_bytes = dense_padded(table.cols) * (table.type == Stored::kF32 ? 4 : 2);
+  const int64_t bytes = table.type == Stored::kF32 ? 4 : 2;
+  const int64_t row_bytes = dense_padded(table.cols) * bytes;
   const uint8_t* row = table.data + token[blockIdx.x] * row_bytes;
   float* to = x + static_cast<int64_t>(blockIdx.x) * table.cols;
   for (int i = static_cast<int>(threadIdx.x); i < table.cols; i += static_cast<int>(blockDim.x)) {
-    to[i] = number_at(table.type, row, dense_place(i));
+    to[i] = number_at(table.type, row, dense_place(i, bytes));
   }
   let_next_begin();
 }
@@ -51,8 +67,10 @@ struct Lane {
   static constexpr int kLoads = kType == Stored::kF32 ? 4 : 2;  // of 16 bytes
   uint4 raw[kLoads];
 
-  __device__ void load(const uint8_t* at) {
-    for (int i = 0; i < kLoads; ++i) raw[i] = load_once(at + 16 * i);
+  // at: of the block; lane: 0..15.
+  __device__ void load(const uint8_t* at, int lane) {
+#pragma unroll
+    for (int i = 0; i < kLoads; ++i) raw[i] = load_once(at + (i * kLanes + lane) * 16);
   }
   __device__ float number(int step) const {
     constexpr int kPerWord = kType == Stored::kF32 ? 1 : 2;
@@ -76,12 +94,14 @@ __global__ void __launch_bounds__(kDenseThreads) dense_rows(DenseJob job) {
   const int half = lane / kLanes;
   const int blocks = static_cast<int>(parts_of(job.w.cols, kBlock)), pairs = (blocks + 1) / 2;
   const int64_t padded = dense_padded(job.w.cols);
-  auto* x =
-      reinterpret_cast<float*>(shared_memory());  // [kTokens][padded], placed like the weights
+  // [kTokens][blocks][kDenseStride]: numbers in their order, blocks apart.
+  auto* x = reinterpret_cast<float*>(shared_memory());
+  const int64_t x_stride = static_cast<int64_t>(blocks) * kDenseStride;
   wait_for_previous();
   for (int t = 0; t < kTokens; ++t) {
     for (int i = static_cast<int>(threadIdx.x); i < padded; i += kDenseThreads) {
-      x[t * padded + dense_place(i)] = i < job.w.cols ? job.x[t * job.x_stride + i] : 0.0f;
+      x[t * x_stride + i / kBlock * kDenseStride + i % kBlock] =
+          i < job.w.cols ? job.x[t * job.x_stride + i] : 0.0f;
     }
   }
   let_next_begin();
@@ -96,27 +116,32 @@ __global__ void __launch_bounds__(kDenseThreads) dense_rows(DenseJob job) {
     float item[kRows][kTokens] = {}, node[kRows][kTokens] = {};
     for (int pair = 0; pair < pairs; ++pair) {
       const int block = 2 * pair + half;
-      const bool inside = block < blocks;
+      const bool inside = block < blocks, whole = (2 * pair + 2) * kBlock <= job.w.cols;
+      const int64_t at = inside ? block : 0;
       Lane<kType> w[kRows];
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
         const int64_t row = min(first + r, static_cast<int64_t>(job.w.rows) - 1);
-        const int64_t at =
-            (static_cast<int64_t>(inside ? block : 0) * kBlock + lane % kLanes * kLanes);
-        w[r].load(job.w.data + row * row_bytes + at * kNumberBytes);
+        w[r].load(job.w.data + row * row_bytes + at * kBlock * kNumberBytes, lane % kLanes);
       }
-      const int left = inside ? job.w.cols - block * kBlock : 0;  // elements, at most 256 count
-      const int steps = left >= kBlock ? kLanes : (left + kLanes - 1) / kLanes;
+      const int left = inside ? job.w.cols - block * kBlock : 0;
 #pragma unroll
       for (int t = 0; t < kTokens; ++t) {
         float sum[kRows] = {};
-        const float* from = x + t * padded + (inside ? block : 0) * kBlock + lane % kLanes * kLanes;
-#pragma unroll
-        for (int step = 0; step < kLanes; ++step) {
-          if (step >= steps) break;
-          const float v = from[step];
+        const float* from = x + t * x_stride + at * kDenseStride + lane % kLanes;
+        const auto add_step = [&](int step) {
+          const float v = from[step * kLanes];
 #pragma unroll
           for (int r = 0; r < kRows; ++r) sum[r] = fused(w[r].number(step), v, sum[r]);
+        };
+        if (whole) {
+#pragma unroll
+          for (int step = 0; step < kLanes; ++step) add_step(step);
+        } else {  // the last block has only the steps it needs
+#pragma unroll
+          for (int step = 0; step < kLanes; ++step) {
+            if (step * kLanes < left) add_step(step);
+          }
         }
         __syncwarp();
 #pragma unroll
@@ -152,14 +177,19 @@ __global__ void __launch_bounds__(kDenseThreads) dense_rows(DenseJob job) {
   }
 }
 
-// Blocks that keep every processor of the largest parts busy, each for several rounds of rows.
-constexpr int64_t kMostBlocks = 1056;
-
 template <Stored kType, int kTokens>
 void slice(Stream& stream, const DenseJob& job) {
+  const int64_t shared = kTokens * dense_shared_bytes(job.w.cols);
+  // As many blocks as the device runs at once: each goes on to further rows.
+  int at_once = 1;
+  if (stream.error == cudaSuccess) {
+    stream.error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+        &at_once, dense_rows<kType, kTokens>, kDenseThreads, static_cast<size_t>(shared));
+  }
   const int64_t blocks = parts_of(job.w.rows, kDenseWarps * kRows);
-  launch(stream, dense_rows<kType, kTokens>, grid(blocks < kMostBlocks ? blocks : kMostBlocks),
-         kDenseThreads, kTokens * dense_shared_bytes(job.w.cols), job);
+  const int64_t most = static_cast<int64_t>(stream.processors) * (at_once > 0 ? at_once : 1);
+  launch(stream, dense_rows<kType, kTokens>, grid(blocks < most ? blocks : most), kDenseThreads,
+         shared, job);
 }
 
 template <Stored kType>

@@ -1,9 +1,9 @@
 // Dense matrices on the device: embedding tables, heads, projections that are not ternary.
 //
 // Numbers are kept as F32, F16 or BF16 (other types of a file are converted to F32, which changes
-// no bit: compute/ops.h). Rows are rounded up to whole blocks of 256 with zeros, and in a block
-// number 16 * step + lane lies at 16 * lane + step: what one lane of a canonical sum adds up is
-// contiguous.
+// no bit: compute/ops.h). Rows are rounded up to whole blocks of 256 with zeros. What one lane of a
+// canonical sum adds up of a block, its numbers 16 * step + lane, are loads of 16 bytes, and the
+// same load of all lanes is contiguous.
 #pragma once
 
 #include "compute/cuda/launch.h"
@@ -38,9 +38,11 @@ constexpr int64_t device_dense_bytes(DenseType type, int64_t rows, int64_t cols)
 void arrange_rows(uint8_t* out, const DenseMatrix& w, int64_t first, int64_t last,
                   float* floats) noexcept;
 
-// Where number i of a row lies.
-__host__ __device__ constexpr int64_t dense_place(int64_t i) {
-  return i / kBlock * kBlock + i % kLanes * kLanes + i % kBlock / kLanes;
+// Where number i of a row lies, numbers being so large.
+__host__ __device__ constexpr int64_t dense_place(int64_t i, int64_t bytes) {
+  const int64_t per_load = 16 / bytes, lane = i % kLanes, step = i % kBlock / kLanes;
+  return i / kBlock * kBlock + step / per_load * (kLanes * per_load) + lane * per_load +
+         step % per_load;
 }
 
 // x[t] = row token[t] of the table, [tokens][cols].
@@ -61,8 +63,10 @@ struct DenseJob {
 void dense_product(Stream& stream, const DenseJob& job);
 
 // Shared memory that a product needs for each token it computes at once, at least one.
+constexpr int64_t kDenseStride =
+    kBlock + kLanes;  // floats of a block there: the banks of two differ
 constexpr int64_t dense_shared_bytes(int64_t cols) {
-  return dense_padded(cols) * 4;
+  return parts_of(cols, kBlock) * kDenseStride * 4;
 }
 cudaError_t prepare_dense_kernels(int shared_bytes);
 

@@ -16,6 +16,7 @@ struct Stream {
   bool after_kernel = false;  // what was put on it last; copies cannot be overlapped
   // Of dynamic shared memory, what a block may have on this device.
   int64_t shared_bytes = 48 << 10;
+  int processors = 1;
   cudaError_t error = cudaSuccess;
   uint64_t launches = 0;
 };
@@ -51,9 +52,12 @@ inline void clear(Stream& stream, void* to, int64_t bytes) {
   stream.after_kernel = false;
 }
 
-// Lets a kernel have as much dynamic shared memory as the device gives a block.
+// Lets a kernel have as much dynamic shared memory as the device gives a block, `bytes`. No kernel
+// has more than kStaticShared of the other kind, which counts as well.
+constexpr int kStaticShared = 64;
 inline cudaError_t allow_shared(const void* kernel, int bytes) {
-  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                              bytes - kStaticShared);
 }
 
 inline dim3 grid(int64_t x, int64_t y = 1, int64_t z = 1) {

@@ -165,9 +165,9 @@ Status check_shape(int device, const DeviceModelParts& p, bool dense, int shared
                          device, static_cast<long long>(p.head_dim), kMostHeadDim);
   }
   const int64_t widest = std::max({p.width, p.heads * p.head_dim, p.ff_width});
-  const int64_t needed = std::max({ternary_shared_bytes(widest), attention_shared_bytes(p.head_dim),
-                                   dense_shared_bytes(dense ? widest : p.width)});
-  if (needed <= shared_bytes) return {};
+  const int64_t needed = std::max(attention_shared_bytes(p.heads, p.kv_heads, p.head_dim),
+                                  dense_shared_bytes(dense ? widest : p.width));
+  if (needed <= shared_bytes - kStaticShared) return {};
   return Status::error(BITNET_E_DEVICE,
                        "cuda:%d: the model's shapes take %lld bytes of shared memory, the device "
                        "gives a block %d",
@@ -219,8 +219,9 @@ Result<Ptr<DeviceModel>> open_model(int device, const DeviceModelParts& parts) {
   if (error != cudaSuccess) return failure(device, "no page-locked memory to upload from", error);
   Upload upload(model->memory, staging);
   Walk(upload, parts).run(model.get());
-  if (upload.error() != cudaSuccess)
-    return failure(device, "uploading the weights", upload.error());
+  // A copy from ordinary memory may return before it has ended, and contexts' streams do not wait.
+  error = upload.error() != cudaSuccess ? upload.error() : cudaDeviceSynchronize();
+  if (error != cudaSuccess) return failure(device, "uploading the weights", error);
   return Result<Ptr<DeviceModel>>(std::move(model));
 }
 

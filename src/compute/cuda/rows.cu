@@ -9,15 +9,18 @@ namespace {
 
 constexpr int kRowThreads = 256;
 
-__global__ void norm_each(Normed row, int64_t x_stride, QuantizedOut out, float* floats) {
-  auto* scratch = reinterpret_cast<float*>(shared_memory());
+__global__ void norm_each(Normed row, int64_t x_stride, QuantizedOut out, float* floats,
+                          bool brought) {
+  const NormRoom room(shared_memory(), row.n, brought);
   const int64_t token = blockIdx.x;
+  bring_gamma(room, row);
   wait_for_previous();
   let_next_begin();
   row.x += token * x_stride;
+  bring_row(room, &row);
   float* own = floats ? floats + token * row.n : nullptr;
   const Quantization done =
-      norm_and_quantize(out.q + token * out.padded, out.padded, row, scratch, own);
+      norm_and_quantize(out.q + token * out.padded, out.padded, row, room, own);
   if (threadIdx.x != 0) return;
   out.scale[token] = done.scale;
   out.sum[token] = done.sum;
@@ -30,15 +33,19 @@ __global__ void gate_each(float* gate, const float* up, int64_t numbers, bool re
   if (i < numbers) gate[i] = gated(gate[i], up[i], relu2);
 }
 
-__global__ void hidden_each(Normed row, int64_t x_stride, const int32_t* wanted, float* hidden) {
-  auto* scratch = reinterpret_cast<float*>(shared_memory());
+__global__ void hidden_each(Normed row, int64_t x_stride, const int32_t* wanted, float* hidden,
+                            bool brought) {
+  const NormRoom room(shared_memory(), row.n, brought);
+  bring_gamma(room, row);
   wait_for_previous();
   let_next_begin();
   row.x += wanted[blockIdx.x] * x_stride;
-  const float factor = norm_factor(row, scratch);
+  bring_row(room, &row);
+  const float factor = norm_factor(row, room);
   float* out = hidden + static_cast<int64_t>(blockIdx.x) * row.n;
-  for (int i = static_cast<int>(threadIdx.x); i < row.n; i += kRowThreads)
+  for (int i = static_cast<int>(threadIdx.x); i < row.n; i += kRowThreads) {
     out[i] = normed(row, factor, i);
+  }
 }
 
 // Orders like (number, lower place first); -0 counts as +0. NaN comes after everything.
@@ -67,16 +74,18 @@ __global__ void largest_each(const float* logits, int64_t stride, int64_t vocabu
   if (threadIdx.x % kWarp == 0) atomicMax(found + blockIdx.y, most);
 }
 
-int64_t scratch_bytes(int64_t n) {
-  return norm_scratch_floats(n) * 4;
+// Whether a row of n numbers has room in shared memory: kernels have 48 KiB unasked.
+bool is_brought(int64_t n) {
+  return NormRoom::bytes(n, true) <= 48 << 10;
 }
 
 }  // namespace
 
 void norm_rows(Stream& stream, const Normed& row, int64_t x_stride, int64_t tokens,
                const QuantizedOut& out, float* floats) {
-  launch(stream, norm_each, grid(tokens), kRowThreads, scratch_bytes(row.n), row, x_stride, out,
-         floats);
+  const bool brought = is_brought(row.n);
+  launch(stream, norm_each, grid(tokens), kRowThreads, NormRoom::bytes(row.n, brought), row,
+         x_stride, out, floats, brought);
 }
 
 void gate_rows(Stream& stream, float* gate, const float* up, int64_t n, int64_t tokens,
@@ -87,8 +96,9 @@ void gate_rows(Stream& stream, float* gate, const float* up, int64_t n, int64_t 
 
 void hidden_rows(Stream& stream, const Normed& row, int64_t x_stride, const int32_t* wanted,
                  int64_t count, float* hidden) {
-  launch(stream, hidden_each, grid(count), kRowThreads, scratch_bytes(row.n), row, x_stride, wanted,
-         hidden);
+  const bool brought = is_brought(row.n);
+  launch(stream, hidden_each, grid(count), kRowThreads, NormRoom::bytes(row.n, brought), row,
+         x_stride, wanted, hidden, brought);
 }
 
 void largest_of_rows(Stream& stream, const float* logits, int64_t stride, int64_t vocabulary,

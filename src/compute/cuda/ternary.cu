@@ -27,8 +27,10 @@ namespace {
 
 constexpr uint32_t kPlane = 0x03030303u;
 constexpr int kFewThreads = 256;
-constexpr int kAhead =
-    4;  // chunks of a tile that a warp has under way before it may read its input
+// Chunks of a tile that a warp has under way before it may read its input: all of them, for the
+// widths of 2B-4T.
+template <int kTiles>
+constexpr int kAhead = kTiles == 1 ? 7 : 5;
 
 struct Place {
   int part, tile;
@@ -94,22 +96,28 @@ __global__ void __launch_bounds__(kFewThreads) ternary_few(TernaryJob job) {
     place[t] = kTiles == 1 ? place_of(job, tile) : Place{t, tile};
     codes[t] = codes_of(job, place[t]) + lane * 16;
   }
-  uint4 ahead[kAhead][kTiles];
+  uint4 ahead[kAhead<kTiles>][kTiles];
 #pragma unroll
-  for (int i = 0; i < kAhead; ++i) {
+  for (int i = 0; i < kAhead<kTiles>; ++i) {
     const int chunk = warp + i * warps;
-    if (chunk >= chunks) break;
 #pragma unroll
-    for (int t = 0; t < kTiles; ++t) ahead[i][t] = load_once(codes[t] + chunk * kChunkBytes);
+    for (int t = 0; t < kTiles; ++t) {
+      if (chunk < chunks) ahead[i][t] = load_once(codes[t] + chunk * kChunkBytes);
+    }
   }
+  auto* sums = reinterpret_cast<int32_t*>(shared_memory());  // [warps][kTiles][16][kTokens]
+  auto* own = reinterpret_cast<int8_t*>(sums + warps * kTiles * kTileRows * kTokens);
+  const NormRoom room(reinterpret_cast<uint8_t*>(own) + padded, job.norm.n, true);
+  Normed input = job.norm;
+  if (kNorm) bring_gamma(room, input);
   let_next_begin();
   wait_for_previous();
 
-  auto* sums = reinterpret_cast<int32_t*>(shared_memory());  // [warps][kTiles][16][kTokens]
-  auto* scratch = reinterpret_cast<float*>(sums + warps * kTiles * kTileRows * kTokens);
-  auto* own = reinterpret_cast<int8_t*>(scratch + rounded_up(norm_scratch_floats(job.norm.n), 4));
   Quantization quantization = {};
-  if (kNorm) quantization = norm_and_quantize(own, padded, job.norm, scratch, nullptr);
+  if (kNorm) {
+    bring_row(room, &input);
+    quantization = norm_and_quantize(own, padded, input, room, nullptr);
+  }
 
   int32_t sum[kTiles][kTokenTiles][kSums][4] = {};
   const auto multiply = [&](int chunk, const uint4(&w)[kTiles]) {
@@ -137,11 +145,10 @@ __global__ void __launch_bounds__(kFewThreads) ternary_few(TernaryJob job) {
     }
   };
 #pragma unroll
-  for (int i = 0; i < kAhead; ++i) {
-    if (warp + i * warps >= chunks) break;
-    multiply(warp + i * warps, ahead[i]);
+  for (int i = 0; i < kAhead<kTiles>; ++i) {
+    if (warp + i * warps < chunks) multiply(warp + i * warps, ahead[i]);
   }
-  for (int chunk = warp + kAhead * warps; chunk < chunks; chunk += warps) {
+  for (int chunk = warp + kAhead<kTiles> * warps; chunk < chunks; chunk += warps) {
     uint4 w[kTiles];
 #pragma unroll
     for (int t = 0; t < kTiles; ++t) w[t] = load_once(codes[t] + chunk * kChunkBytes);
@@ -320,7 +327,7 @@ template <int kTiles, int kTokenTiles, bool kNorm>
 int64_t few_shared_bytes(int64_t cols) {
   const int64_t sums = kThreadsOf<kTiles> / kWarp * kTiles * kTileRows * 8 * kTokenTiles * 4;
   if (!kNorm) return sums;
-  return sums + rounded_up(norm_scratch_floats(cols), 4) * 4 + chunks_of(cols) * kChunkCols;
+  return sums + chunks_of(cols) * kChunkCols + NormRoom::bytes(cols, true);
 }
 
 template <int kTiles, int kTokenTiles, bool kNorm>
@@ -351,14 +358,14 @@ constexpr int64_t kFewTokens = 64;
 
 }  // namespace
 
-void ternary_products(Stream& stream, const TernaryJob& job, int processors) {
+void ternary_products(Stream& stream, const TernaryJob& job) {
   if (job.tokens <= kFewTokens) {
     return job.then == Then::kGate ? few_of<2>(stream, job) : few_of<1>(stream, job);
   }
   // Large blocks read each activation less often; small ones fill all processors.
   const int64_t pairs = job.then == Then::kGate ? tiles_of(job) : parts_of(tiles_of(job), 2);
   const int64_t large = parts_of(pairs, 4) * parts_of(job.tokens, 128);
-  if (large >= processors) return many<4, 8>(stream, job);
+  if (large >= stream.processors) return many<4, 8>(stream, job);
   many<2, 4>(stream, job);
 }
 

@@ -59,8 +59,7 @@ struct TernaryJob {
   Normed norm;
 };
 
-// processors: of the device, to choose how the work is cut.
-void ternary_products(Stream& stream, const TernaryJob& job, int processors);
+void ternary_products(Stream& stream, const TernaryJob& job);
 
 // Shared memory that products of one token need with so many columns.
 int64_t ternary_shared_bytes(int64_t cols);
