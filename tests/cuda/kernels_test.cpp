@@ -706,10 +706,24 @@ TEST_F(Kernels, Attention) {
       if (HasFatalFailure()) return;
     }
   }
-  // Many groups, and a last one that is not full, for one token and for a block of them.
-  for (int64_t group_pages : {1, 2, 4}) {
-    for (const int64_t tokens : {1, 6}) {
-      check_attention(source, {4, 1, 32, 16, RopeStyle::kNeox, {{1475, tokens}}, group_pages, 1, 0},
+  // Many groups, and a last one that is not full, for one token and for a block of them; more
+  // groups than are joined at once, with heads that leave little room for it.
+  struct Long {
+    int64_t heads, head_dim, before, tokens;
+  };
+  for (const Long& c :
+       {Long{4, 32, 1475, 1}, {4, 32, 1475, 6}, {4, 32, 9000, 1}, {28, 18, 4500, 1}}) {
+    for (int64_t group_pages : {1, 2, 4}) {
+      check_attention(source,
+                      {c.heads,
+                       1,
+                       c.head_dim,
+                       c.head_dim / 2,
+                       RopeStyle::kNeox,
+                       {{c.before, c.tokens}},
+                       group_pages,
+                       1,
+                       0},
                       reference_, go);
       if (HasFatalFailure()) return;
     }

@@ -9,7 +9,6 @@ constexpr int kAttentionThreads = 128, kAttentionWarps = kAttentionThreads / kWa
 constexpr int kPage = static_cast<int>(kPagePositions);
 constexpr int kMostQueries = 32, kMostPerThread = 16, kBlockTokens = 8;
 constexpr int kPending = 2;  // unfinished nodes of the tree over a group's pages
-constexpr int kMergeLevels = 20;
 
 // A block of threads computes the queries of some tokens and heads over a group of pages. For
 // scores a warp takes a query, a lane two keys; for values a thread takes two numbers of the head
@@ -102,9 +101,10 @@ __global__ void store_keys_and_values(AttentionJob job) {
   }
 }
 
-// The page's block of the cache into shared memory. The numbers of 16 keys follow each other as in
-// the cache, with a gap behind, so that a warp that reads 64 keys meets every bank once.
-__device__ inline void bring_page(const Shared& s, const uint16_t* block, int d) {
+// Starts copying the page's block of the cache into shared memory. The numbers of 16 keys follow
+// each other as in the cache, with a gap behind, so that a warp that reads 64 keys meets every bank
+// once.
+__device__ inline void begin_page(const Shared& s, const uint16_t* block, int d) {
   const int run_units = d * 2;  // 16 bytes each
   for (int i = static_cast<int>(threadIdx.x); i < kPage / 16 * run_units; i += kAttentionThreads) {
     copy_async(s.keys + i / run_units * Shared::key_run(d) + i % run_units * 8, block + i * 8);
@@ -114,6 +114,9 @@ __device__ inline void bring_page(const Shared& s, const uint16_t* block, int d)
     copy_async(s.values + i * 8, values + i * 8);
   }
   copy_async_commit();
+}
+// Until it is there, for the whole block.
+__device__ inline void end_page() {
   copy_async_wait<0>();
   __syncthreads();
 }
@@ -258,37 +261,159 @@ __host__ __device__ constexpr int64_t part_floats(int head_dim) {
   return int64_t{kMostQueries} * (2 + head_dim);
 }
 
-// All groups of the item have left their parts: joins them by the tree and finishes.
-__device__ inline void merge(const AttentionJob& job, const Item& item, int groups,
-                             int64_t slice_count) {
-  const int d = job.head_dim;
-  const auto part = [&](int group) {
-    return job.parts +
-           ((static_cast<int64_t>(blockIdx.z) * slice_count + blockIdx.y) * job.groups + group) *
-               part_floats(d);
-  };
-  for (int i = static_cast<int>(threadIdx.x); i < item.queries * d; i += kAttentionThreads) {
-    const int query = i / d;
-    float maximum[kMergeLevels] = {}, sum[kMergeLevels] = {}, value[kMergeLevels] = {};
-    int depth = 0;
-    const auto join_top = [&] {
-      const int a = depth - 2, b = depth - 1;
-      const Join join(maximum[a], sum[a], maximum[b], sum[b]);
-      value[a] = fused(value[a], join.left, value[b] * join.right);
-      maximum[a] = join.maximum;
-      sum[a] = join.sum;
-      --depth;
-    };
-    for (int group = 0; group < groups; ++group) {
-      const float* from = part(group);
-      maximum[depth] = load_fresh(from + query);
-      sum[depth] = load_fresh(from + kMostQueries + query);
-      value[depth] = load_fresh(from + 2 * kMostQueries + i);
-      ++depth;
-      for (int carry = group + 1; carry % 2 == 0; carry /= 2) join_top();
+// Joining the parts of all groups: some groups at a time, whose maxima and sums come into shared
+// memory and are joined there by the tree, which gives the factors of each join; then a thread
+// joins some numbers of the values side by side, so many groups' in flight. What some groups gave
+// takes the place of the first of them, until one part is left.
+constexpr int kMergeGroups = 64, kMergeLoads = 8, kMergeNumbers = 4;
+constexpr int kMergeLevels = 3;  // of the tree over kMergeGroups / kMergeLoads nodes
+
+struct MergeRoom {
+  float2* factors;       // [queries][groups]: of the join whose right part begins at this group
+  float *maxima, *sums;  // [queries][groups]
+  int groups;            // at once, a power of two
+
+  __device__ MergeRoom(uint8_t* at, int64_t bytes, int queries) {
+    groups = kMergeGroups;
+    while (groups > 1 && int64_t{16} * groups * queries > bytes) groups /= 2;
+    factors = reinterpret_cast<float2*>(at);
+    maxima = reinterpret_cast<float*>(factors + groups * queries);
+    sums = maxima + groups * queries;
+  }
+};
+
+// The whole block.
+__device__ inline void join_maxima(const MergeRoom& room, int queries, int count) {
+  for (int apart = 1; apart < count; apart *= 2) {
+    const int joins = (count + apart - 1) / (2 * apart);
+    for (int i = static_cast<int>(threadIdx.x); i < queries * joins; i += kAttentionThreads) {
+      const int right = i / joins * room.groups + apart + i % joins * 2 * apart;
+      const int left = right - apart;
+      const Join join(room.maxima[left], room.sums[left], room.maxima[right], room.sums[right]);
+      room.maxima[left] = join.maximum;
+      room.sums[left] = join.sum;
+      room.factors[right] = make_float2(join.left, join.right);
     }
-    while (depth > 1) join_top();
-    job.attended[item.head_row(job, query) * d + i % d] = quotient(value[0], sum[0]);
+    __syncthreads();
+  }
+}
+
+// The joined values of `count` groups for numbers first, first + threads, ... of all queries'
+// heads: from(group)[i] is a group's number i.
+template <class From>
+__device__ inline void join_values(float (&value)[kMergeNumbers], const MergeRoom& room, int count,
+                                   int first, int numbers, int d, From&& from) {
+  float pending[kMergeLevels][kMergeNumbers] = {};
+  int query[kMergeNumbers], at[kMergeNumbers];
+#pragma unroll
+  for (int n = 0; n < kMergeNumbers; ++n) {
+    at[n] = min(first + n * kAttentionThreads, numbers - 1);
+    query[n] = at[n] / d * room.groups;
+  }
+  const auto joined = [&](int n, float left, float right, int begin) {
+    const float2 factor = room.factors[query[n] + begin];
+    return fused(left, factor.x, right * factor.y);
+  };
+  const int loads = (count + kMergeLoads - 1) / kMergeLoads;
+  for (int load = 0; load < loads; ++load) {
+    const int begin = load * kMergeLoads;
+    float v[kMergeLoads][kMergeNumbers];
+#pragma unroll
+    for (int g = 0; g < kMergeLoads; ++g) {
+      const float* part = from(min(begin + g, count - 1));
+#pragma unroll
+      for (int n = 0; n < kMergeNumbers; ++n) v[g][n] = load_fresh(part + at[n]);
+    }
+#pragma unroll
+    for (int apart = 1; apart < kMergeLoads; apart *= 2) {
+#pragma unroll
+      for (int right = apart; right < kMergeLoads; right += 2 * apart) {
+        if (begin + right >= count) continue;
+#pragma unroll
+        for (int n = 0; n < kMergeNumbers; ++n) {
+          v[right - apart][n] = joined(n, v[right - apart][n], v[right][n], begin + right);
+        }
+      }
+    }
+    bool kept = false;
+#pragma unroll
+    for (int level = 0; level < kMergeLevels; ++level) {
+      const bool join = (load >> level & 1) != 0;
+#pragma unroll
+      for (int n = 0; n < kMergeNumbers; ++n) {
+        if (kept) continue;
+        if (join) {
+          v[0][n] = joined(n, pending[level][n], v[0][n], (load >> level << level) * kMergeLoads);
+        } else {
+          pending[level][n] = v[0][n];
+        }
+      }
+      kept = kept || !join;
+    }
+#pragma unroll
+    for (int n = 0; n < kMergeNumbers; ++n) value[n] = v[0][n];
+  }
+  // The last node is in `value`; larger ones wait.
+  bool any = loads % (1 << kMergeLevels) == 0;
+#pragma unroll
+  for (int level = 0; level < kMergeLevels; ++level) {
+    if (!(loads >> level & 1)) continue;
+#pragma unroll
+    for (int n = 0; n < kMergeNumbers; ++n) {
+      if (any) {
+        value[n] = joined(n, pending[level][n], value[n], (loads >> level << level) * kMergeLoads);
+      }
+    }
+    any = true;
+  }
+}
+
+// All groups of the item have left their parts: joins them by the tree and finishes.
+__device__ inline void merge(const AttentionJob& job, const Item& item, int groups, float* parts,
+                             uint8_t* shared, int64_t shared_bytes) {
+  const int d = job.head_dim, numbers = item.queries * d;
+  const MergeRoom room(shared, shared_bytes, item.queries);
+  const auto part_of = [&](int64_t group) { return parts + group * part_floats(d); };
+  int count = groups;
+  for (int64_t apart = 1;; apart *= room.groups) {  // from part to part
+    const bool finishing = count <= room.groups;
+    for (int begin = 0; begin < count; begin += room.groups) {
+      const int here = min(room.groups, count - begin);
+      for (int i = static_cast<int>(threadIdx.x); i < item.queries * here; i += kAttentionThreads) {
+        const float* part = part_of((begin + i % here) * apart);
+        const int query = i / here, at = query * room.groups + i % here;
+        room.maxima[at] = load_fresh(part + query);
+        room.sums[at] = load_fresh(part + kMostQueries + query);
+      }
+      __syncthreads();
+      join_maxima(room, item.queries, here);
+      for (int first = static_cast<int>(threadIdx.x); first < numbers;
+           first += kMergeNumbers * kAttentionThreads) {
+        float value[kMergeNumbers];
+        join_values(value, room, here, first, numbers, d,
+                    [&](int group) { return part_of((begin + group) * apart) + 2 * kMostQueries; });
+#pragma unroll
+        for (int n = 0; n < kMergeNumbers; ++n) {
+          const int i = first + n * kAttentionThreads, query = i / d;
+          if (i >= numbers) continue;
+          if (finishing) {
+            const float sum = room.sums[query * room.groups];
+            job.attended[item.head_row(job, query) * d + i % d] = quotient(value[n], sum);
+          } else {
+            part_of(begin * apart)[2 * kMostQueries + i] = value[n];
+          }
+        }
+      }
+      if (finishing) return;
+      for (int query = static_cast<int>(threadIdx.x); query < item.queries;
+           query += kAttentionThreads) {
+        part_of(begin * apart)[query] = room.maxima[query * room.groups];
+        part_of(begin * apart)[kMostQueries + query] = room.sums[query * room.groups];
+      }
+      __threadfence();
+      __syncthreads();
+    }
+    count = static_cast<int>(parts_of(count, room.groups));
   }
 }
 
@@ -320,8 +445,6 @@ __global__ void __launch_bounds__(kAttentionThreads)
   const int slots = turns.count * kPer;
   const Shared s(shared_memory(), d, slots);
   __shared__ bool last;
-  wait_for_previous();
-  let_next_begin();
 
   Item item;
   item.block = job.blocks[blockIdx.z];
@@ -334,6 +457,15 @@ __global__ void __launch_bounds__(kAttentionThreads)
   item.key = static_cast<int64_t>(blockIdx.z) * gridDim.y + blockIdx.y;
   const int first_page = item.group * job.group_pages;
   const int last_page = min(first_page + job.group_pages - 1, item.block.page);
+  const auto page_of = [&](int page) {
+    return cache_block(job, job.pages[item.block.page_list + page], item.kv_head);
+  };
+  // With one token in the batch, earlier pages are what earlier batches left; so are, at any rate,
+  // the numbers that this batch was sent up with.
+  const bool early = own_key && first_page < item.block.page;
+  if (early) begin_page(s, page_of(first_page), d);
+  let_next_begin();
+  wait_for_previous();
   if (first_page > item.block.page) return;
   bring_queries(s, job, item);
 
@@ -370,8 +502,9 @@ __global__ void __launch_bounds__(kAttentionThreads)
   };
 
   for (int page = first_page; page <= last_page; ++page) {
-    uint16_t* block = cache_block(job, job.pages[item.block.page_list + page], item.kv_head);
-    bring_page(s, block, d);
+    uint16_t* block = page_of(page);
+    if (!early || page > first_page) begin_page(s, block, d);
+    end_page();
     const bool newest = page == item.block.page;
     if (newest && own_key) put_own_key(s, job, item, block);
     for (int query = static_cast<int>(threadIdx.x); query < item.queries;
@@ -468,7 +601,8 @@ __global__ void __launch_bounds__(kAttentionThreads)
   __syncthreads();
   if (!last) return;
   __threadfence();
-  merge(job, item, groups, gridDim.y);
+  merge(job, item, groups, job.parts + item.key * job.groups * part_floats(d), shared_memory(),
+        Shared::bytes(d, slots));
 }
 
 // Queries a thread computes the values of, as kernels are made for.

@@ -179,9 +179,10 @@ DeviceContext::~DeviceContext() {
 }
 
 void DeviceContext::forget_graphs() noexcept {
-  for (const Graph& g : graphs_) cudaGraphExecDestroy(g.graph);
+  for (const Graph& g : graphs_) {
+    if (g.graph) cudaGraphExecDestroy(g.graph);
+  }
   graphs_.clear();
-  oldest_graph_ = 0;
 }
 
 // ---- Failures
@@ -318,7 +319,14 @@ Status DeviceContext::run(const PassShape& shape, const DeviceBatch& batch) {
   };
   BITNET_TRY(cancelled());
   if (shape.tokens <= kGraphTokens) {
-    BITNET_TRY(run_graph(shape));
+    if (Graph* const again = known(shape)) {
+      if (!again->graph) BITNET_TRY(record(shape, &again->graph));
+      if (again->graph) {
+        BITNET_TRY(check(cudaGraphLaunch(again->graph, stream_.handle), "starting a pass"));
+        return synchronize("computing a batch");
+      }
+    }
+    enqueue(shape);
     return synchronize("computing a batch");
   }
   enqueue_begin(shape);
@@ -332,33 +340,50 @@ Status DeviceContext::run(const PassShape& shape, const DeviceBatch& batch) {
   return synchronize("computing a batch");
 }
 
-// Starts the graph of this shape, recorded at its first use.
-Status DeviceContext::run_graph(const PassShape& shape) {
-  const auto known = std::find_if(graphs_.begin(), graphs_.end(),
-                                  [&](const Graph& g) { return g.shape == shape; });
-  if (known != graphs_.end())
-    return check(cudaGraphLaunch(known->graph, stream_.handle), "starting a pass");
-
-  BITNET_TRY(check(cudaStreamBeginCapture(stream_.handle, cudaStreamCaptureModeThreadLocal),
-                   "recording a pass"));
+void DeviceContext::enqueue(const PassShape& shape) {
   enqueue_begin(shape);
   for (int64_t layer = 0; layer < model_.shape.layers; ++layer) enqueue_layer(shape, layer);
   enqueue_results(shape);
+}
+
+// The entry of a shape that is met again; nullptr the first time, when it takes the place of the
+// one not used for longest. (A prompt's last few tokens are of many shapes, hardly one of which
+// returns.)
+DeviceContext::Graph* DeviceContext::known(const PassShape& shape) noexcept {
+  ++passes_;
+  for (Graph& g : graphs_) {
+    if (!(g.shape == shape)) continue;
+    g.used = passes_;
+    return &g;
+  }
+  if (graphs_.size() < kMostGraphs) {
+    graphs_.push_back({shape, nullptr, passes_});
+    return nullptr;
+  }
+  Graph& oldest = *std::min_element(graphs_.begin(), graphs_.end(),
+                                    [](const Graph& a, const Graph& b) { return a.used < b.used; });
+  if (oldest.graph) cudaGraphExecDestroy(oldest.graph);
+  oldest = {shape, nullptr, passes_};
+  return nullptr;
+}
+
+// Records the pass; *graph stays null if there is no memory for it, and the pass runs without.
+Status DeviceContext::record(const PassShape& shape, cudaGraphExec_t* graph) {
+  BITNET_TRY(check(cudaStreamBeginCapture(stream_.handle, cudaStreamCaptureModeThreadLocal),
+                   "recording a pass"));
+  enqueue(shape);
   cudaGraph_t recorded = nullptr;
   const cudaError_t ended = cudaStreamEndCapture(stream_.handle, &recorded);
-  cudaGraphExec_t graph = nullptr;
+  stream_.after_kernel = false;
   cudaError_t error = stream_.error != cudaSuccess ? stream_.error : ended;
-  if (error == cudaSuccess) error = cudaGraphInstantiate(&graph, recorded, 0);
+  if (error == cudaSuccess) error = cudaGraphInstantiate(graph, recorded, 0);
   if (recorded) cudaGraphDestroy(recorded);
-  BITNET_TRY(check(error, "recording a pass"));
-  if (graphs_.size() < kMostGraphs) {
-    graphs_.push_back({shape, graph});
-  } else {
-    cudaGraphExecDestroy(graphs_[oldest_graph_].graph);
-    graphs_[oldest_graph_] = {shape, graph};
-    oldest_graph_ = (oldest_graph_ + 1) % kMostGraphs;
+  if (error == cudaErrorMemoryAllocation && stream_.error == cudaSuccess) {
+    cudaGetLastError();
+    *graph = nullptr;
+    return {};
   }
-  return check(cudaGraphLaunch(graph, stream_.handle), "starting a pass");
+  return check(error, "recording a pass");
 }
 
 // ---- The forward pass, top to bottom as forward/context.cpp has it

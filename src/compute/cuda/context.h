@@ -53,9 +53,11 @@ class DeviceContext {
 
  private:
   struct Sizes;
+  // A shape of pass that was met before; from the second time on it has a graph.
   struct Graph {
     cuda::PassShape shape;
-    cudaGraphExec_t graph;
+    cudaGraphExec_t graph = nullptr;
+    uint64_t used = 0;  // when, by passes
   };
   struct Output {
     float* y;
@@ -67,7 +69,9 @@ class DeviceContext {
   Status make_room_for_words(int64_t words);
   Status send(const DeviceBatch& batch, cuda::PassShape* shape);
   Status run(const cuda::PassShape& shape, const DeviceBatch& batch);
-  Status run_graph(const cuda::PassShape& shape);
+  Graph* known(const cuda::PassShape& shape) noexcept;
+  Status record(const cuda::PassShape& shape, cudaGraphExec_t* graph);
+  void enqueue(const cuda::PassShape& shape);
   Status synchronize(const char* what);
   void forget_graphs() noexcept;
   void count(const DeviceBatch& batch, const cuda::PassShape& shape) noexcept;
@@ -104,7 +108,7 @@ class DeviceContext {
   int64_t vocabulary_ = 0;        // that was last asked for
   Vec<cuda::QueryBlock> blocks_;  // of the batch
   Vec<Graph> graphs_;
-  size_t oldest_graph_ = 0;
+  uint64_t passes_ = 0;
   Status failed_;  // what made the context unusable
   DeviceCounts counts_ = {};
 };
