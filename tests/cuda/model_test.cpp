@@ -65,7 +65,7 @@ const Emulator& emulator() {
 struct Logged {
   std::string text;
   static void take(void* user, bitnet_log_level level, const char* text) {
-    if (level <= BITNET_LOG_WARNING) static_cast<Logged*>(user)->text += std::string(text) + "\n";
+    static_cast<Logged*>(user)->text += std::to_string(level) + ": " + text + "\n";
   }
 };
 

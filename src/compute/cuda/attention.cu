@@ -389,7 +389,7 @@ __device__ inline void merge(const AttentionJob& job, const Item& item, int grou
       join_maxima(room, item.queries, here);
       for (int first = static_cast<int>(threadIdx.x); first < numbers;
            first += kMergeNumbers * kAttentionThreads) {
-        float value[kMergeNumbers];
+        float value[kMergeNumbers] = {};
         join_values(value, room, here, first, numbers, d,
                     [&](int group) { return part_of((begin + group) * apart) + 2 * kMostQueries; });
 #pragma unroll
