@@ -28,7 +28,7 @@ struct PassShape {
 
 namespace bitnet {
 
-class DeviceContext {
+struct DeviceContext {
  public:
   static uint64_t bytes_of(const DeviceModelParts& shape,
                            const DeviceContextOptions& options) noexcept;
