@@ -40,7 +40,8 @@ func defective(t *testing.T, keys ...string) []byte {
 
 func TestLog(t *testing.T) {
 	var lines []string
-	options := &bitnet.ModelOptions{Log: func(level bitnet.LogLevel, text string) {
+	// The CPU by name: that there is no other device would be a line of its own.
+	options := &bitnet.ModelOptions{Device: "cpu", Log: func(level bitnet.LogLevel, text string) {
 		lines = append(lines, level.String()+": "+text)
 	}}
 	model := must[*bitnet.Model](t)(openBytes(defective(t, "tokenizer.ggml.pre"), options))

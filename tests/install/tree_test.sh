@@ -38,7 +38,12 @@ sort -k 2 >"$work/bin,man" <<END
 644 share/bitnet/bitnet-nano.gguf
 644 share/man/man1/bitnet.1
 END
-sort -k 2 "$work/runtime" "$work/devel" "$work/bin,man" >"$work/all"
+# Where nvcc is; no other layout below is asked to build it.
+: >"$work/cuda"
+if grep -q 'libbitnet-cuda\.so"' "$build/meson-info/intro-installed.json"; then
+  echo "755 $lib/libbitnet-cuda.so" >"$work/cuda"
+fi
+sort -k 2 "$work/runtime" "$work/devel" "$work/bin,man" "$work/cuda" >"$work/all"
 
 list "$root" >"$work/found"
 diff "$work/all" "$work/found" || fail 'the installed files are not those expected (left)'
@@ -46,7 +51,8 @@ diff "$work/all" "$work/found" || fail 'the installed files are not those expect
 cat "$work/found"
 
 # ---- Its parts ---------------------------------------------------------------------------------
-for tags in runtime devel bin,man; do
+for tags in runtime devel bin,man cuda; do
+  [ -s "$work/$tags" ] || continue
   status 0 meson install -C "$scratch/view" --no-rebuild --quiet --tags "$tags" --destdir "$scratch/part"
   list "$scratch/part$prefix" >"$work/found"
   diff "$work/$tags" "$work/found" || fail "--tags $tags does not install what is expected (left)"
@@ -104,7 +110,7 @@ unset PKG_CONFIG_LIBDIR PKG_CONFIG_SYSROOT_DIR CC CXX CFLAGS CXXFLAGS CPPFLAGS L
 layout() {
   name=$1
   shift
-  status 0 meson setup "$scratch/build-$name" "$source" -Dtests=false "$@"
+  status 0 meson setup "$scratch/build-$name" "$source" -Dtests=false -Dcuda=disabled "$@"
   [ "$got" -eq 0 ] || { cat "$out"; return; }
   ln -s "$build/src/api/libbitnet.so.$version" "$scratch/build-$name/src/api/"
   ln -s "$build"/samples/bitnet "$scratch/build-$name/samples/"
@@ -142,7 +148,8 @@ layout usr --prefix=/usr -Dsamples=true
 [ -z "$(search_path "$scratch/usr/usr/bin/bitnet")" ] || fail 'a program in /usr has a search path'
 [ -f "$scratch/usr/usr/include/bitnet.h" ] || fail 'the prefix /usr is not honoured'
 
-status 0 meson setup "$scratch/build-alone" "$source" -Dtests=false -Dsamples=false -Ddefault_library=static
+status 0 meson setup "$scratch/build-alone" "$source" -Dtests=false -Dcuda=disabled -Dsamples=false \
+  -Ddefault_library=static
 meson introspect "$scratch/build-alone" --installed | tr ',' '\n' | sed 's/.*": "//; s/".*//; s,.*/,,' | sort >"$work/found"
 printf '%s\n' bitnet.h bitnet.pc bitnetConfig.cmake bitnetConfigVersion.cmake libbitnet.a | sort >"$work/all"
 diff "$work/all" "$work/found" || fail 'the archive alone is not what -Dsamples=false -Ddefault_library=static installs'

@@ -16,15 +16,14 @@ constexpr int kMostHeadDim = 256;
 // Tokens that attend together: neighbours of one sequence whose positions lie on one page.
 struct QueryBlock {
   int32_t row;        // of the first in the batch
-  int32_t tokens;     // at most tokens_per_block()
+  int32_t tokens;     // at most AttentionShape::tokens
   int32_t page;       // in the sequence
   int32_t page_list;  // where the sequence's pages begin
 };
 
 struct AttentionJob {
-  const float *q, *k,
-      *v;           // [tokens][heads * head_dim], [tokens][kv_heads * head_dim] twice, before
-                    //   rotation
+  // Before rotation: [tokens][heads * head_dim], and [tokens][kv_heads * head_dim] twice.
+  const float *q, *k, *v;
   float* attended;  // [tokens][heads * head_dim]
   uint16_t* cache;
   const int32_t* position;   // [tokens]

@@ -19,7 +19,7 @@ struct PassShape {
   int64_t tokens = 0, blocks = 0, groups = 0, group_pages = 0;
   int64_t words = 0;  // sent up
   int64_t wanted = 0, first_row = 0;
-  uint64_t logits = 0;     // bit i: of the i-th wanted token; tokens beyond 64: all or none
+  uint64_t logits = 0;     // bit i: of the i-th wanted token; of more than 64: all or none
   int64_t vocabulary = 0;  // of the search for the largest logit; 0: none
   bool operator==(const PassShape&) const = default;
 };

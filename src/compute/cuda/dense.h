@@ -49,10 +49,10 @@ __host__ __device__ constexpr int64_t dense_place(int64_t i, int64_t bytes) {
 void embed(Stream& stream, const DeviceDense& table, const int32_t* token, int64_t tokens,
            float* x);
 
-// y[t * y_stride + r] = dot(row r, x[from[t] or t]) * output_scale, stored or added.
+// y[t * y_stride + r] = dot(row r, x[t]) * output_scale, stored or added.
 struct DenseJob {
   DeviceDense w;
-  const float* x;  // [..][x_stride]
+  const float* x;  // [tokens][x_stride]
   int64_t x_stride;
   float* y;
   int64_t y_stride;
@@ -62,9 +62,9 @@ struct DenseJob {
 };
 void dense_product(Stream& stream, const DenseJob& job);
 
+// Floats between blocks of a token in shared memory: two neighbours' banks differ.
+constexpr int64_t kDenseStride = kBlock + kLanes;
 // Shared memory that a product needs for each token it computes at once, at least one.
-constexpr int64_t kDenseStride =
-    kBlock + kLanes;  // floats of a block there: the banks of two differ
 constexpr int64_t dense_shared_bytes(int64_t cols) {
   return parts_of(cols, kBlock) * kDenseStride * 4;
 }
