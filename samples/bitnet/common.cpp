@@ -62,7 +62,8 @@ void add_model_options(Options& options, Settings& settings) {
   add_model_path(options, settings);
   options.value("--isa", "NAME", &settings.isa,
                 "instruction set: reference, baseline, avx2, ...; default: the best here");
-  options.value("--device", "NAME", &settings.device, "auto (default), cpu, cuda, cuda:1, ...; see bitnet devices");
+  options.value("--device", "NAME", &settings.device,
+                "auto (default), cpu, cuda, cuda:1, ...; see bitnet devices");
   options.flag("--strict", &settings.strict, "tolerated defects and fallbacks are errors");
   options.flag("--read", &settings.read, "read the file into memory instead of mapping it");
   options.value("--i2s-layout", "NAME", &settings.i2s_layout,

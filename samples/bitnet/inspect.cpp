@@ -82,12 +82,9 @@ std::vector<std::pair<const char*, std::string>> texts_of(const bitnet_model_inf
           {"fingerprint", format("%016llx", static_cast<Bytes>(info.fingerprint))}};
 }
 std::vector<std::pair<const char*, uint64_t>> numbers_of(const bitnet_estimate& need) {
-  return {{"file_bytes", need.file_bytes},
-          {"weight_bytes", need.weight_bytes},
-          {"cache_bytes", need.cache_bytes},
-          {"work_bytes", need.work_bytes},
-          {"total_bytes", need.total_bytes},
-          {"device_bytes", need.device_bytes}};
+  return {{"file_bytes", need.file_bytes},   {"weight_bytes", need.weight_bytes},
+          {"cache_bytes", need.cache_bytes}, {"work_bytes", need.work_bytes},
+          {"total_bytes", need.total_bytes}, {"device_bytes", need.device_bytes}};
 }
 
 std::string shape_text(const bitnet_tensor_info& tensor) {
