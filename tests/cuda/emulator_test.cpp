@@ -73,8 +73,7 @@ int flat_thread() {
   return static_cast<int>(threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z));
 }
 
-// ---- Places
-// --------------------------------------------------------------------------------------
+// ---- Places ------------------------------------------------------------------------------------
 
 __global__ void write_places(uint32_t* out) {
   const unsigned block = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
@@ -108,8 +107,7 @@ TEST_F(EmulatorTest, EveryThreadOfEveryBlockRunsOnce) {
   }
 }
 
-// ---- Barriers
-// ------------------------------------------------------------------------------------
+// ---- Barriers ----------------------------------------------------------------------------------
 
 // The sum of 0..threads-1 as a tree in shared memory.
 template <bool kWithBarrier>
@@ -201,8 +199,7 @@ TEST_F(EmulatorTest, BarriersCount) {
   }
 }
 
-// ---- Warps
-// ---------------------------------------------------------------------------------------
+// ---- Warps -------------------------------------------------------------------------------------
 
 __global__ void shuffle_all_ways(uint64_t* out) {
   const int t = flat_thread(), lane = t % 32;
@@ -343,8 +340,7 @@ TEST_F(EmulatorTest, ShortWarps) {
   for (int t = 0; t < 40; ++t) EXPECT_EQ(values[t], t < 32 ? kAll : 0xffu);
 }
 
-// ---- What a device would answer with a hang
-// ------------------------------------------------------
+// ---- What a device would answer with a hang ----------------------------------------------------
 
 __global__ void some_return_before_barrier() {
   if (flat_thread() >= 40) return;
@@ -422,8 +418,7 @@ TEST_F(EmulatorDeathTest, WrongAddressesAreReported) {
                "outside shared memory");
 }
 
-// ---- Memory
-// --------------------------------------------------------------------------------------
+// ---- Memory ------------------------------------------------------------------------------------
 
 __global__ void read_unwritten(uint8_t* out) {
   out[blockIdx.x] = shared_memory()[threadIdx.x];
@@ -606,8 +601,7 @@ TEST_F(EmulatorTest, Atomics) {
   EXPECT_EQ(values[3], 0);
 }
 
-// ---- Arithmetic
-// ----------------------------------------------------------------------------------
+// ---- Arithmetic --------------------------------------------------------------------------------
 
 TEST_F(EmulatorTest, SmallFunctions) {
   EXPECT_EQ(__clz(0), 32);
@@ -687,8 +681,7 @@ TEST_F(EmulatorTest, Multiplies) {
   }
 }
 
-// ---- Graphs
-// --------------------------------------------------------------------------------------
+// ---- Graphs ------------------------------------------------------------------------------------
 
 __global__ void add_number(int* value, int number) {
   *value = *value * 10 + number;
@@ -778,8 +771,7 @@ TEST_F(EmulatorTest, EventsMeasureTime) {
   EXPECT_EQ(cudaEventDestroy(end), cudaSuccess);
 }
 
-// ---- Failures
-// ------------------------------------------------------------------------------------
+// ---- Failures ----------------------------------------------------------------------------------
 
 TEST_F(EmulatorTest, MemoryRunsOut) {
   emulator::set_memory(1 << 20);
@@ -860,8 +852,7 @@ TEST_F(EmulatorTest, Devices) {
   EXPECT_EQ(cudaGetDeviceCount(&value), cudaErrorInsufficientDriver);
 }
 
-// ---- Speed
-// ---------------------------------------------------------------------------------------
+// ---- Speed -------------------------------------------------------------------------------------
 
 __global__ void shuffle_often(int* out, int times) {
   int value = flat_thread();

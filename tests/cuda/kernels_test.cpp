@@ -117,8 +117,7 @@ class Kernels : public testing::Test {
   int shared_bytes_ = 0;
 };
 
-// ---- Ternary products
-// -------------------------------------------------------------------------------
+// ---- Ternary products --------------------------------------------------------------------------
 
 // One way to call ternary_products, with its expected result.
 struct TernaryCase {
@@ -285,8 +284,7 @@ TEST_F(Kernels, TernaryProductsCannotOverflow) {
   }
 }
 
-// ---- Dense products
-// ---------------------------------------------------------------------------------
+// ---- Dense products ----------------------------------------------------------------------------
 
 std::vector<uint8_t> stored_numbers(Source& source, DenseType type, int64_t rows, int64_t row_bytes,
                                     Numbers kind) {
@@ -378,8 +376,7 @@ TEST_F(Kernels, DenseProducts) {
   std::printf("dense products and look-ups: %d shapes equal the reference\n", cases);
 }
 
-// ---- Rows
-// ---------------------------------------------------------------------------------------------
+// ---- Rows --------------------------------------------------------------------------------------
 
 TEST_F(Kernels, NormsAndQuantization) {
   Source source(13);
@@ -482,8 +479,7 @@ TEST_F(Kernels, LargestLogit) {
   }
 }
 
-// ---- Attention
-// ----------------------------------------------------------------------------------------
+// ---- Attention ---------------------------------------------------------------------------------
 
 struct Sequence {
   int64_t before, tokens;  // positions in the cache, and in the batch

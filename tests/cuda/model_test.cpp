@@ -313,8 +313,7 @@ TEST_P(Devices, GeneratedTextIsThatOfTheCpu) {
   }
 }
 
-// ---- What goes wrong: with the emulator only
-// -----------------------------------------------------------
+// ---- What goes wrong: with the emulator only ---------------------------------------------------
 
 class BrokenDevices : public Devices {};
 // A real device cannot be told to fail.
@@ -345,6 +344,29 @@ TEST_P(BrokenDevices, AutoFallsBackWithAReasonAndStrictRefuses) {
   EXPECT_EQ(info.usable, 0);
   EXPECT_NE(std::string(info.reason).find("cudaErrorInsufficientDriver"), std::string::npos)
       << info.reason;
+}
+
+// A receipt counts the kernels that ran: of passes that are started one by one, recorded, and
+// replayed.
+TEST_P(BrokenDevices, AReceiptCountsWhatRan) {
+  const Model model = open_model(path(), "cuda");
+  const Ctx ctx = open_ctx(model);
+  const int64_t before = emulator().call<int64_t>("emulated_launches");
+  std::mt19937 random(12);
+  const auto prompt = entries_of(0, 0, 70, 0, info_of(model).vocab_size, random);
+  ASSERT_EQ(bitnet_ctx_decode(ctx.get(), prompt.data(), prompt.size(), nullptr), BITNET_OK);
+  for (int32_t position = 70; position < 75; ++position) {
+    const bitnet_batch_entry entry = {1, position, 0, BITNET_WANT_SAMPLE};
+    ASSERT_EQ(bitnet_ctx_decode(ctx.get(), &entry, 1, nullptr), BITNET_OK);
+  }
+  char receipt[4096];
+  uint64_t bytes = 0;
+  ASSERT_EQ(bitnet_ctx_receipt(ctx.get(), receipt, sizeof receipt, &bytes, nullptr), BITNET_OK);
+  const int64_t ran = emulator().call<int64_t>("emulated_launches") - before;
+  EXPECT_GT(ran, 60);
+  EXPECT_NE(std::string(receipt, bytes).find("\"launches\":" + std::to_string(ran)),
+            std::string::npos)
+      << ran << " ran: " << std::string(receipt, bytes);
 }
 
 TEST_P(BrokenDevices, SeveralDevices) {

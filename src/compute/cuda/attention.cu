@@ -274,7 +274,7 @@ struct MergeRoom {
   int groups;            // at once, a power of two
 
   __device__ MergeRoom(uint8_t* at, int64_t bytes, int queries) {
-    groups = kMergeGroups;
+    groups = kMergeGroups;  // 16 at least: a query's p alone has 256 bytes
     while (groups > 1 && int64_t{16} * groups * queries > bytes) groups /= 2;
     factors = reinterpret_cast<float2*>(at);
     maxima = reinterpret_cast<float*>(factors + groups * queries);

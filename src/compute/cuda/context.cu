@@ -73,18 +73,9 @@ int64_t row_bytes(const DeviceModelParts& s) {
   return (s.width + s.vocab) * 4 + 8;
 }
 
-Status no_memory(int device, const char* what, uint64_t bytes) {
-  size_t free = 0, all = 0;
-  cudaMemGetInfo(&free, &all);
-  return Status::error(BITNET_E_MEMORY, "cuda:%d: %s takes %llu bytes, of %llu there are %llu free",
-                       device, what, static_cast<unsigned long long>(bytes),
-                       static_cast<unsigned long long>(all), static_cast<unsigned long long>(free));
-}
-
 }  // namespace
 
-// ---- Opening
-// --------------------------------------------------------------------------------------
+// ---- Opening -----------------------------------------------------------------------------------
 
 // Places of all that a context keeps, whatever the batch.
 struct DeviceContext::Sizes {
@@ -108,7 +99,7 @@ struct DeviceContext::Sizes {
     quantized_scale = floats(o.batch, 1);
     quantized_sum = floats(o.batch, 1);
     cache = layout.add(o.pages * page_numbers(s) * 2);
-    arrived = floats(o.batch, s.kv_heads * attention.slices);
+    arrived = floats(o.batch, s.kv_heads * attention.slices);  // the last: allocate() clears it
   }
 };
 
@@ -133,7 +124,7 @@ Status DeviceContext::allocate() {
   const DeviceModelParts& s = model_.shape;
   const Sizes sizes(s, options_);
   if (memory_.allocate(sizes.layout.bytes()) != cudaSuccess) {
-    return no_memory(device_, "the context", sizes.layout.bytes());
+    return no_memory(device_, "the context takes", sizes.layout.bytes());
   }
   x_ = memory_.as<float>(sizes.x);
   q_ = memory_.as<float>(sizes.q);
@@ -166,7 +157,8 @@ Status DeviceContext::allocate() {
   BITNET_TRY(make_room_for_words(BatchPlaces(options_.batch, s.rope_pairs).pages +
                                  power_of_two(options_.pages)));
   if (row_.allocate(static_cast<size_t>(std::max(s.width, s.vocab)) * 4) != cudaSuccess) {
-    return no_memory(device_, "page-locked memory for a row", static_cast<uint64_t>(s.vocab) * 4);
+    return no_memory(device_, "page-locked memory for a row takes",
+                     static_cast<uint64_t>(s.vocab) * 4);
   }
   BITNET_TRY(reserve_rows(1));
   return synchronize("opening the context");
@@ -185,8 +177,7 @@ void DeviceContext::forget_graphs() noexcept {
   graphs_.clear();
 }
 
-// ---- Failures
-// ---------------------------------------------------------------------------------------
+// ---- Failures ----------------------------------------------------------------------------------
 
 // A failure of the driver is the context's last word.
 Status DeviceContext::check(cudaError_t error, const char* what) {
@@ -199,8 +190,7 @@ Status DeviceContext::synchronize(const char* what) {
   return check(cudaStreamSynchronize(stream_.handle), what);
 }
 
-// ---- Room
-// -------------------------------------------------------------------------------------------
+// ---- Room --------------------------------------------------------------------------------------
 
 Status DeviceContext::make_room_for_words(int64_t words) {
   const size_t bytes = static_cast<size_t>(words) * 4;
@@ -208,7 +198,7 @@ Status DeviceContext::make_room_for_words(int64_t words) {
   DeviceBytes batch;
   HostBytes sent;
   if (batch.allocate(bytes) != cudaSuccess || sent.allocate(bytes) != cudaSuccess) {
-    return no_memory(device_, "the batch", bytes);
+    return no_memory(device_, "the batch takes", bytes);
   }
   forget_graphs();
   batch_ = std::move(batch);
@@ -228,7 +218,7 @@ Status DeviceContext::reserve_rows(int64_t rows) {
   HostBytes found_host;
   if (memory.allocate(layout.bytes()) != cudaSuccess ||
       found_host.allocate(static_cast<size_t>(rows) * 8) != cudaSuccess) {
-    return no_memory(device_, "room for results", layout.bytes());
+    return no_memory(device_, "room for results takes", layout.bytes());
   }
   forget_graphs();
   rows_ = std::move(memory);
@@ -241,8 +231,7 @@ Status DeviceContext::reserve_rows(int64_t rows) {
   return {};
 }
 
-// ---- A batch
-// ------------------------------------------------------------------------------------------
+// ---- A batch -----------------------------------------------------------------------------------
 
 Status DeviceContext::forward(const DeviceBatch& batch) {
   BITNET_TRY(failed_);
@@ -320,8 +309,9 @@ Status DeviceContext::run(const PassShape& shape, const DeviceBatch& batch) {
   BITNET_TRY(cancelled());
   if (shape.tokens <= kGraphTokens) {
     if (Graph* const again = known(shape)) {
-      if (!again->graph) BITNET_TRY(record(shape, &again->graph));
+      if (!again->graph) BITNET_TRY(record(again));
       if (again->graph) {
+        stream_.launches += again->launches;
         BITNET_TRY(check(cudaGraphLaunch(again->graph, stream_.handle), "starting a pass"));
         return synchronize("computing a batch");
       }
@@ -357,37 +347,39 @@ DeviceContext::Graph* DeviceContext::known(const PassShape& shape) noexcept {
     return &g;
   }
   if (graphs_.size() < kMostGraphs) {
-    graphs_.push_back({shape, nullptr, passes_});
+    graphs_.push_back({shape, nullptr, 0, passes_});
     return nullptr;
   }
   Graph& oldest = *std::min_element(graphs_.begin(), graphs_.end(),
                                     [](const Graph& a, const Graph& b) { return a.used < b.used; });
   if (oldest.graph) cudaGraphExecDestroy(oldest.graph);
-  oldest = {shape, nullptr, passes_};
+  oldest = {shape, nullptr, 0, passes_};
   return nullptr;
 }
 
-// Records the pass; *graph stays null if there is no memory for it, and the pass runs without.
-Status DeviceContext::record(const PassShape& shape, cudaGraphExec_t* graph) {
+// Records the pass; its graph stays null if there is no memory for it, and it runs without.
+Status DeviceContext::record(Graph* pass) {
   BITNET_TRY(check(cudaStreamBeginCapture(stream_.handle, cudaStreamCaptureModeThreadLocal),
                    "recording a pass"));
-  enqueue(shape);
+  const uint64_t before = stream_.launches;
+  enqueue(pass->shape);
+  pass->launches = stream_.launches - before;
+  stream_.launches = before;  // nothing has run
   cudaGraph_t recorded = nullptr;
   const cudaError_t ended = cudaStreamEndCapture(stream_.handle, &recorded);
   stream_.after_kernel = false;
   cudaError_t error = stream_.error != cudaSuccess ? stream_.error : ended;
-  if (error == cudaSuccess) error = cudaGraphInstantiate(graph, recorded, 0);
+  if (error == cudaSuccess) error = cudaGraphInstantiate(&pass->graph, recorded, 0);
   if (recorded) cudaGraphDestroy(recorded);
   if (error == cudaErrorMemoryAllocation && stream_.error == cudaSuccess) {
     cudaGetLastError();
-    *graph = nullptr;
+    pass->graph = nullptr;
     return {};
   }
   return check(error, "recording a pass");
 }
 
-// ---- The forward pass, top to bottom as forward/context.cpp has it
-// ------------------------------------
+// ---- The forward pass, top to bottom as forward/cpu_pass.cpp has it -----------------------------
 
 void DeviceContext::enqueue_begin(const PassShape& shape) {
   copy(stream_, batch_.as<void>(), sent_.as<void>(), shape.words * 4, cudaMemcpyHostToDevice);
@@ -548,32 +540,28 @@ void DeviceContext::count(const DeviceBatch& batch, const PassShape& shape) noex
   }
   counts_.dense_matmul += shape.wanted > 64 ? (shape.logits ? wanted : 0)
                                             : static_cast<uint64_t>(std::popcount(shape.logits));
-  counts_.launches = stream_.launches;
 }
 
-// ---- Results
-// ------------------------------------------------------------------------------------------
+// ---- Results -----------------------------------------------------------------------------------
+
+Status DeviceContext::read_row(const float* from, int64_t count, float* to, const char* what) {
+  BITNET_TRY(failed_);
+  const size_t bytes = static_cast<size_t>(count) * 4;
+  BITNET_TRY(check(
+      cudaMemcpyAsync(row_.as<void>(), from, bytes, cudaMemcpyDeviceToHost, stream_.handle), what));
+  BITNET_TRY(synchronize(what));
+  std::memcpy(to, row_.as<void>(), bytes);
+  return {};
+}
 
 Status DeviceContext::read_hidden(int64_t row, float* hidden) {
-  BITNET_TRY(failed_);
-  const size_t bytes = static_cast<size_t>(model_.shape.width) * 4;
-  BITNET_TRY(check(cudaMemcpyAsync(row_.as<void>(), hidden_ + row * model_.shape.width, bytes,
-                                   cudaMemcpyDeviceToHost, stream_.handle),
-                   "reading a hidden state"));
-  BITNET_TRY(synchronize("reading a hidden state"));
-  std::memcpy(hidden, row_.as<void>(), bytes);
-  return {};
+  const int64_t width = model_.shape.width;
+  return read_row(hidden_ + row * width, width, hidden, "reading a hidden state");
 }
 
 Status DeviceContext::read_logits(int64_t row, float* logits) {
-  BITNET_TRY(failed_);
-  const size_t bytes = static_cast<size_t>(model_.shape.vocab) * 4;
-  BITNET_TRY(check(cudaMemcpyAsync(row_.as<void>(), logits_ + row * model_.shape.vocab, bytes,
-                                   cudaMemcpyDeviceToHost, stream_.handle),
-                   "reading logits"));
-  BITNET_TRY(synchronize("reading logits"));
-  std::memcpy(logits, row_.as<void>(), bytes);
-  return {};
+  const int64_t vocab = model_.shape.vocab;
+  return read_row(logits_ + row * vocab, vocab, logits, "reading logits");
 }
 
 // The first time with a vocabulary it is searched here; passes after that bring the answer along.
@@ -599,8 +587,7 @@ Status DeviceContext::largest(int64_t row, int64_t vocabulary, int32_t* token) {
   return {};
 }
 
-// ---- Pages
-// --------------------------------------------------------------------------------------------
+// ---- Pages -------------------------------------------------------------------------------------
 
 Status DeviceContext::copy_page(int32_t from, int32_t to) {
   BITNET_TRY(failed_);

@@ -46,7 +46,11 @@ struct DeviceContext {
   Status write_page(int32_t page, const uint16_t* numbers);
 
   const DeviceModel& model() const noexcept { return model_; }
-  const DeviceCounts& counts() const noexcept { return counts_; }
+  DeviceCounts counts() const noexcept {
+    DeviceCounts counts = counts_;
+    counts.launches = stream_.launches;
+    return counts;
+  }
 
   // Use open().
   DeviceContext(DeviceModel& model, const DeviceContextOptions& options) noexcept;
@@ -57,7 +61,8 @@ struct DeviceContext {
   struct Graph {
     cuda::PassShape shape;
     cudaGraphExec_t graph = nullptr;
-    uint64_t used = 0;  // when, by passes
+    uint64_t launches = 0;  // of kernels, that it consists of
+    uint64_t used = 0;      // when, by passes
   };
   struct Output {
     float* y;
@@ -70,9 +75,10 @@ struct DeviceContext {
   Status send(const DeviceBatch& batch, cuda::PassShape* shape);
   Status run(const cuda::PassShape& shape, const DeviceBatch& batch);
   Graph* known(const cuda::PassShape& shape) noexcept;
-  Status record(const cuda::PassShape& shape, cudaGraphExec_t* graph);
+  Status record(Graph* pass);
   void enqueue(const cuda::PassShape& shape);
   Status synchronize(const char* what);
+  Status read_row(const float* from, int64_t count, float* to, const char* what);
   void forget_graphs() noexcept;
   void count(const DeviceBatch& batch, const cuda::PassShape& shape) noexcept;
 
@@ -109,8 +115,8 @@ struct DeviceContext {
   Vec<cuda::QueryBlock> blocks_;  // of the batch
   Vec<Graph> graphs_;
   uint64_t passes_ = 0;
-  Status failed_;  // what made the context unusable
-  DeviceCounts counts_ = {};
+  Status failed_;             // what made the context unusable
+  DeviceCounts counts_ = {};  // without launches
 };
 
 }  // namespace bitnet

@@ -18,6 +18,15 @@ inline Status failure(int device, const char* what, cudaError_t error) {
                        cudaGetErrorName(error));
 }
 
+// The same of memory that there is not, with what there is.
+inline Status no_memory(int device, const char* what, uint64_t bytes) {
+  size_t free = 0, all = 0;
+  cudaMemGetInfo(&free, &all);
+  return Status::error(BITNET_E_MEMORY, "cuda:%d: %s %llu bytes, of %llu there are %llu free",
+                       device, what, static_cast<unsigned long long>(bytes),
+                       static_cast<unsigned long long>(all), static_cast<unsigned long long>(free));
+}
+
 // Makes a device the calling thread's for as long as it lives, then gives the host's choice back.
 class OnDevice {
  public:

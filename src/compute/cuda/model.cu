@@ -206,14 +206,7 @@ Result<Ptr<DeviceModel>> open_model(int device, const DeviceModelParts& parts) {
   if (error != cudaSuccess) return failure(device, "the kernels cannot be loaded", error);
   const uint64_t bytes = model_bytes(parts);
   error = model->memory.allocate(bytes);
-  if (error != cudaSuccess) {
-    size_t free = 0, all = 0;
-    cudaMemGetInfo(&free, &all);
-    return Status::error(
-        BITNET_E_MEMORY, "cuda:%d: the weights take %llu bytes, of %llu there are %llu free",
-        device, static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(all),
-        static_cast<unsigned long long>(free));
-  }
+  if (error != cudaSuccess) return no_memory(device, "the weights take", bytes);
   HostBytes staging;
   error = staging.allocate(static_cast<size_t>(std::max(kStagingBytes, widest_row_bytes(parts))));
   if (error != cudaSuccess) return failure(device, "no page-locked memory to upload from", error);

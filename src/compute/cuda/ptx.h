@@ -41,8 +41,7 @@ __device__ inline uint32_t bits_of(float x) {
   return __float_as_uint(x);
 }
 
-// ---- Memory
-// --------------------------------------------------------------------------------------
+// ---- Memory ------------------------------------------------------------------------------------
 
 // 16 bytes that this kernel reads once, past the first cache.
 __device__ inline uint4 load_once(const void* p) {
@@ -74,8 +73,7 @@ __device__ inline void copy_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
 }
 
-// ---- Kernels after one another
-// -------------------------------------------------------------------
+// ---- Kernels after one another -----------------------------------------------------------------
 
 // Where a kernel was launched with programmatic serialization it may start before the previous one
 // has ended: nothing of what that one writes may be read before wait_for_previous(), and nothing
@@ -92,8 +90,7 @@ __device__ inline void let_next_begin() {
 #endif
 }
 
-// ---- Products
-// ------------------------------------------------------------------------------------
+// ---- Products ----------------------------------------------------------------------------------
 
 // The whole warp: sum [16][8] += a [16][32] b [32][8]. a is unsigned, b signed bytes. With
 // g = lane / 4 and j = lane % 4 a lane holds

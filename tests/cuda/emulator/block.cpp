@@ -149,8 +149,7 @@ Executor::~Executor() {
   for (const auto& thread : threads_) close_fiber(thread->context);
 }
 
-// ---- Threads take turns
-// --------------------------------------------------------------------------
+// ---- Threads take turns ------------------------------------------------------------------------
 
 void Executor::thread_main() noexcept {
   Executor& self = *executor;
@@ -233,8 +232,7 @@ void Executor::leave_block() {
   pass_on();
 }
 
-// ---- Threads meet
-// --------------------------------------------------------------------------------
+// ---- Threads meet ------------------------------------------------------------------------------
 
 int Executor::meet_block(const char* name, bool condition, const Where& where) {
   if (at_barrier_ == 0) {
@@ -294,8 +292,7 @@ void Executor::meet_warp(WarpRequest& request) {
   pass_on();
 }
 
-// ---- Copies
-// --------------------------------------------------------------------------------------
+// ---- Copies ------------------------------------------------------------------------------------
 
 constexpr size_t kCopyBytes = 16;
 
@@ -326,8 +323,7 @@ void Executor::finish_copies(int64_t groups_left) {
   thread.copies.erase(thread.copies.begin(), copy);
 }
 
-// ---- Grids
-// ---------------------------------------------------------------------------------------
+// ---- Grids -------------------------------------------------------------------------------------
 
 void Executor::prepare(const dim3& block) {
   count_ = static_cast<int>(block.x * block.y * block.z);
@@ -404,8 +400,7 @@ void Executor::run_grid(const dim3& grid, const dim3& block, size_t shared_bytes
   executor = nullptr;
 }
 
-// ---- Messages
-// ------------------------------------------------------------------------------------
+// ---- Messages ----------------------------------------------------------------------------------
 
 // Where every thread is, threads at the same place together.
 void Executor::print_threads() const {
@@ -466,8 +461,7 @@ void Executor::fail(const char* what, const Where* where) const {
 
 }  // namespace
 
-// ---- What the headers declare
-// --------------------------------------------------------------------
+// ---- What the headers declare ------------------------------------------------------------------
 
 void set_order(Order order, uint64_t seed) {
   chosen_order = order;

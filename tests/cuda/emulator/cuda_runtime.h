@@ -24,8 +24,7 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __align__(n) __attribute__((aligned(n)))
 
-// ---- Types
-// ---------------------------------------------------------------------------------------
+// ---- Types -------------------------------------------------------------------------------------
 
 struct uint3 {
   unsigned x, y, z;
@@ -74,15 +73,13 @@ inline float4 make_float4(float x, float y, float z, float w) {
   return {x, y, z, w};
 }
 
-// ---- The device: where a thread is
-// ---------------------------------------------------------------
+// ---- The device: where a thread is -------------------------------------------------------------
 
 extern constinit thread_local uint3 threadIdx, blockIdx;
 extern constinit thread_local dim3 blockDim, gridDim;
 inline constexpr int warpSize = emulator::kLanes;
 
-// ---- The device: barriers and operations of a warp
-// -----------------------------------------------
+// ---- The device: barriers and operations of a warp ---------------------------------------------
 
 inline void __syncthreads(emulator::Where where = emulator::Where::here()) {
   emulator::meet_block("__syncthreads", false, where);
@@ -240,8 +237,7 @@ inline unsigned __reduce_min_sync(unsigned mask, unsigned value,
                                                                     value, where);
 }
 
-// ---- The device: arithmetic
-// ----------------------------------------------------------------------
+// ---- The device: arithmetic --------------------------------------------------------------------
 
 inline int __popc(unsigned x) {
   return __builtin_popcount(x);
@@ -373,8 +369,7 @@ inline double max(double a, double b) {
   return emulator::larger_number(a, b);
 }
 
-// ---- The device: memory
-// --------------------------------------------------------------------------
+// ---- The device: memory ------------------------------------------------------------------------
 
 template <class T>
 T __ldg(const T* p) {
@@ -436,8 +431,7 @@ inline unsigned long long atomicCAS(unsigned long long* p, unsigned long long ex
   return emulator::atomic_cas(p, expected, value);
 }
 
-// ---- The runtime
-// ---------------------------------------------------------------------------------
+// ---- The runtime -------------------------------------------------------------------------------
 
 enum cudaError_t : int {
   cudaSuccess = 0,

@@ -111,8 +111,7 @@ bool is_the_one(std::atomic<int64_t>& left) {
   return left > 0 && left.fetch_sub(1) == 1;
 }
 
-// ---- Captures
-// ------------------------------------------------------------------------------------
+// ---- Captures ----------------------------------------------------------------------------------
 
 cudaError_t invalidate(cudaStream_t stream, cudaError_t error) {
   stream->invalid = true;
@@ -143,8 +142,7 @@ cudaError_t submit(cudaStream_t stream, Operation operation) {
   return cudaSuccess;
 }
 
-// ---- Memory
-// --------------------------------------------------------------------------------------
+// ---- Memory ------------------------------------------------------------------------------------
 
 size_t whole_units(size_t bytes) {
   return (bytes + kAllocationUnit - 1) / kAllocationUnit * kAllocationUnit;
@@ -226,8 +224,7 @@ cudaError_t fill(void* to, int value, size_t bytes, cudaStream_t stream) {
   });
 }
 
-// ---- Kernels
-// -------------------------------------------------------------------------------------
+// ---- Kernels -----------------------------------------------------------------------------------
 
 size_t shared_limit(const void* kernel) {
   Memory& m = memory();
@@ -272,8 +269,7 @@ cudaError_t run_kernel(const dim3& grid, const dim3& block, size_t shared_bytes,
   return cudaSuccess;
 }
 
-// ---- Objects
-// -------------------------------------------------------------------------------------
+// ---- Objects -----------------------------------------------------------------------------------
 
 template <class T, class... Arguments>
 cudaError_t make_object(T** object, Arguments&&... arguments) {
@@ -346,8 +342,7 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel,
 using emulator::call;
 using emulator::release;
 
-// ---- Errors
-// --------------------------------------------------------------------------------------
+// ---- Errors ------------------------------------------------------------------------------------
 
 cudaError_t cudaPeekAtLastError() {
   return emulator::broken ? cudaErrorLaunchFailure : emulator::last_error;
@@ -428,8 +423,7 @@ const char* cudaGetErrorString(cudaError_t error) {
   return "unrecognized error code";
 }
 
-// ---- Devices
-// -------------------------------------------------------------------------------------
+// ---- Devices -----------------------------------------------------------------------------------
 
 cudaError_t cudaGetDeviceCount(int* count) {
   if (count) *count = 0;
@@ -530,8 +524,7 @@ cudaError_t cudaDeviceSynchronize() {
   return call(emulator::check_unsafe_call);
 }
 
-// ---- Memory
-// --------------------------------------------------------------------------------------
+// ---- Memory ------------------------------------------------------------------------------------
 
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
   return call([&] {
@@ -586,8 +579,7 @@ cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stre
   return call([&] { return emulator::fill(to, value, bytes, stream); });
 }
 
-// ---- Streams and events
-// --------------------------------------------------------------------------
+// ---- Streams and events ------------------------------------------------------------------------
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   return call([&] { return emulator::make_object(stream, flags); });
@@ -662,8 +654,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   return release([&] { return emulator::release_object(event); });
 }
 
-// ---- Graphs
-// --------------------------------------------------------------------------------------
+// ---- Graphs ------------------------------------------------------------------------------------
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
   return call([&] {
@@ -721,8 +712,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
   return release([&] { return emulator::release_object(graph); });
 }
 
-// ---- Kernels
-// -------------------------------------------------------------------------------------
+// ---- Kernels -----------------------------------------------------------------------------------
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
   return call([&] {

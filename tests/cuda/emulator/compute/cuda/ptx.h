@@ -15,8 +15,7 @@ inline uint8_t* shared_memory() {
   return emulator::shared_memory();
 }
 
-// ---- Floats
-// --------------------------------------------------------------------------------------
+// ---- Floats ------------------------------------------------------------------------------------
 
 // fmaf rounds once also where the processor has no such instruction.
 inline float fused(float a, float b, float c) {
@@ -41,8 +40,7 @@ inline uint32_t bits_of(float x) {
   return __float_as_uint(x);
 }
 
-// ---- Memory
-// --------------------------------------------------------------------------------------
+// ---- Memory ------------------------------------------------------------------------------------
 
 inline uint4 load_once(const void* p, emulator::Where where = emulator::Where::here()) {
   emulator::check_alignment(p, 16, where);
@@ -65,14 +63,12 @@ inline void copy_async_wait() {
   emulator::finish_copies(kLeft);
 }
 
-// ---- Kernels after one another
-// -------------------------------------------------------------------
+// ---- Kernels after one another -----------------------------------------------------------------
 
 inline void wait_for_previous() {}
 inline void let_next_begin() {}
 
-// ---- Products
-// ------------------------------------------------------------------------------------
+// ---- Products ----------------------------------------------------------------------------------
 
 struct MultiplyRequest : emulator::WarpRequest {
   int32_t* sum;
