@@ -16,6 +16,7 @@ passed=0
 failed=0
 skipped=0
 summary=
+errors=
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -28,15 +29,24 @@ note() {
   skipped=$((skipped + $4))
 }
 
-# build DIRECTORY OPTIONS...: configures (also a directory that was configured differently) and compiles.
+# build DIRECTORY OPTIONS...: configures (also a directory that was configured differently) and compiles. What went
+# wrong is said again at the end.
 build() {
   directory=$1
   shift
-  if [ -f "$directory/build.ninja" ]; then
-    meson configure "$directory" "$@" && ninja -C "$directory"
-  else
-    meson setup "$directory" "$@" && ninja -C "$directory"
-  fi
+  mkdir -p "$directory"
+  rm -f "$directory/built"
+  {
+    if [ -f "$directory/build.ninja" ]; then
+      meson configure "$directory" "$@" && ninja -C "$directory" && touch "$directory/built"
+    else
+      meson setup "$directory" "$@" && ninja -C "$directory" && touch "$directory/built"
+    fi
+  } 2>&1 | tee "$directory/build.log"
+  [ -f "$directory/built" ] && return 0
+  errors="$errors
+$directory: $(grep -m 1 -A 20 -e '^FAILED' -e 'ERROR:' "$directory/build.log" || tail -20 "$directory/build.log")"
+  return 1
 }
 
 # Prints "PASSED FAILED SKIPPED" of the last `meson test` in a directory.
@@ -113,6 +123,7 @@ else
   note 'clang build' 0 1 0
 fi
 
+[ -z "$errors" ] || say "builds that failed$errors"
 say "summary$summary"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
