@@ -251,7 +251,7 @@ bitnet_status bitnet_model_get_info(const bitnet_model* model, bitnet_model_info
       i.weight_bytes = w->bytes();
       i.bytes_per_token = w->bytes_per_token();
       i.weights = w->kind();
-      i.head = w->screen ? BITNET_HEAD_SCREENED : BITNET_HEAD_FULL;
+      i.head = w->screened() ? BITNET_HEAD_SCREENED : BITNET_HEAD_FULL;
     }
     i.vocab_size = static_cast<int32_t>(d.hyper.vocab);
     i.context_length = static_cast<int32_t>(d.hyper.context);
@@ -329,15 +329,16 @@ bitnet_status bitnet_model_estimate(const bitnet_model* model, const bitnet_ctx_
     e.file_bytes = model->loaded->file_bytes();
     uint64_t file_in_use = 0;
     BITNET_LET(const std::optional<UsableDevice> on, model->loaded->device_to_estimate());
+    const Weights::Options weights = model->loaded->options().weights();
+    const bool screened = Weights::screens(d, weights.head);
     if (on) {
       e.work_bytes = Context::work_bytes_of(d, how, on->device);
-      e.device_bytes =
-          UploadedModel::bytes_of(on->device, d) + Context::device_bytes_of(d, how, on->device);
+      e.device_bytes = UploadedModel::bytes_of(on->device, d, screened) +
+                       Context::device_bytes_of(d, how, screened, on->device);
     } else {
-      const Weights::Options weights = model->loaded->options().weights();
       e.weight_bytes = Weights::bytes_of(d, weights);
       e.cache_bytes = KvCache::bytes_of(d.hyper, how.positions);
-      e.work_bytes = Context::work_bytes_of(d, how, Weights::screens(d, weights.head));
+      e.work_bytes = Context::work_bytes_of(d, how, screened);
       file_in_use = Weights::file_bytes_of(d, weights);
     }
     if (model->loaded->owns_file_copy()) file_in_use = e.file_bytes;

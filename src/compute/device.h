@@ -25,7 +25,7 @@
 namespace bitnet {
 
 // Counted up with every change of this file that an older counterpart would misread.
-constexpr uint32_t kDeviceInterface = 1;
+constexpr uint32_t kDeviceInterface = 2;
 
 struct DeviceInfo {
   char title[128];              // the maker's name of it, terminated
@@ -48,9 +48,10 @@ struct DeviceModelParts {
   int64_t rope_pairs;
   RopeStyle rope;
   float norm_eps;
-  float attention_scale;     // onto scores: 1 / sqrt(head_dim)
-  bool relu2;                // at the gate; else SiLU
-  bool tied_head;            // embeddings and head are one matrix
+  float attention_scale;  // onto scores: 1 / sqrt(head_dim)
+  bool relu2;             // at the gate; else SiLU
+  bool tied_head;         // embeddings and head are one matrix
+  bool screened;          // a smaller copy of the head is made, to sample by (DeviceWant::kSample)
   const DeviceLayer* layer;  // [layers]
   DenseMatrix embeddings, head;
   const float* output_norm;  // [width]
@@ -59,6 +60,13 @@ struct DeviceModelParts {
 struct DeviceContextOptions {
   int64_t pages;  // of the cache, kPagePositions each
   int64_t batch;  // tokens computed at once, at most
+};
+
+// What of a token a row of results is to hold: its normed hidden state, and
+enum class DeviceWant : uint8_t {
+  kHidden,  // nothing else
+  kLogits,  // all logits, to be read
+  kSample,  // what select() needs; all logits can be had, too, but may have to be computed then
 };
 
 // Some tokens to compute. Each has its keys and values written to its place in the cache and
@@ -72,14 +80,38 @@ struct DeviceBatch {
   const int32_t* pages;  // [page_count] pages of the cache in order of positions, sequence after
   int64_t page_count;    //   sequence
   const float *cosine, *sine;  // [tokens][rope_pairs]
-  // Tokens whose normed hidden state is wanted, ascending: the i-th fills row first_row + i; and
-  // whether its logits are, too.
-  const int32_t* wanted;       // [wanted_count]
-  const uint8_t* want_logits;  // [wanted_count]
+  // Tokens of which something is wanted, ascending: the i-th fills row first_row + i.
+  const int32_t* wanted;   // [wanted_count]
+  const DeviceWant* want;  // [wanted_count]
   int64_t wanted_count;
   int64_t first_row;
   const std::atomic<bool>* cancelled;  // looked at between layers
 };
+
+// Which logits of a row a pick can depend on, of its first `vocabulary`:
+//   first > 0   those that can be among the `first` largest
+//   first == 0  those that can win a draw (stage 6 of sample/sampler.h) at this temperature, or be
+//               the largest where min_p cuts off: largest + log_min_p is the least that can win
+// Every logit that is not listed can be taken for -infinity, and the pick is the same. More may be
+// listed.
+struct DeviceSelection {
+  int64_t vocabulary;
+  int32_t first;
+  float temperature;    // 1e-4 .. 1e4
+  double log_min_p;     // < 0; -infinity: no cut-off
+  uint64_t seed, draw;  // of the noise, whose high words are those of sample/gumbel.h
+  bool operator==(const DeviceSelection&) const = default;
+};
+struct DeviceLogit {
+  int32_t token;
+  float logit;
+};
+// In any order. NaN among the first `vocabulary` logits are listed.
+struct DeviceSelected {
+  const DeviceLogit* logit;  // [count] until the context's next forward(), reserve_rows(), select()
+  int32_t count;             // 0: too many; all logits are to be read
+};
+constexpr int32_t kDeviceSelected = 512;  // at most
 
 // How often what was computed.
 struct DeviceCounts {
@@ -120,15 +152,16 @@ struct DeviceTable {
   // is).
   bitnet_status (*forward)(DeviceContext* context, const DeviceBatch* batch,
                            bitnet_error* why) noexcept;
-  // Of a row that forward() filled: [width] and [vocab].
+  // Of a row that forward() filled: [width]; and [vocab], unless nothing but its hidden state was
+  // wanted.
   bitnet_status (*read_hidden)(DeviceContext* context, int64_t row, float* hidden,
                                bitnet_error* why) noexcept;
   bitnet_status (*read_logits)(DeviceContext* context, int64_t row, float* logits,
                                bitnet_error* why) noexcept;
-  // The largest of the row's first `vocabulary` logits, of equal ones the first; -1 if one of them
-  // is NaN or all are -infinity.
-  bitnet_status (*largest)(DeviceContext* context, int64_t row, int64_t vocabulary, int32_t* token,
-                           bitnet_error* why) noexcept;
+  // Of a row that was wanted to be sampled. Fastest if asked for the same `first` and vocabulary as
+  // the last time: passes then bring the answer along.
+  bitnet_status (*select)(DeviceContext* context, int64_t row, const DeviceSelection* selection,
+                          DeviceSelected* selected, bitnet_error* why) noexcept;
 
   // Pages of the cache: [layers][kv_heads] blocks of keys, placed by key_place(), then values,
   // [kPagePositions][head_dim] each.

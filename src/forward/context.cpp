@@ -36,8 +36,8 @@ uint64_t Context::work_bytes_of(const ModelDescription& model, const Options& op
 }
 
 uint64_t Context::device_bytes_of(const ModelDescription& model, const Options& options,
-                                  const Device& device) {
-  return DeviceRun::bytes_of(device, model, device_options(options));
+                                  bool screened, const Device& device) {
+  return DeviceRun::bytes_of(device, model, screened, device_options(options));
 }
 
 uint64_t Context::work_bytes() const noexcept {

@@ -40,11 +40,12 @@ class Context {
   // Bytes of everything but the cache. screened: the weights will have a screened head.
   static uint64_t work_bytes_of(const ModelDescription& model, const Options& options,
                                 bool screened) noexcept;
-  // With a device: in the host's memory, and all that the device will hold of it.
+  // With a device: in the host's memory, and all that the device will hold of it. screened as
+  // above.
   static uint64_t work_bytes_of(const ModelDescription& model, const Options& options,
                                 const Device& device) noexcept;
   static uint64_t device_bytes_of(const ModelDescription& model, const Options& options,
-                                  const Device& device);
+                                  bool screened, const Device& device);
 
   // bitnet_ctx_decode. Any failure leaves all sequences as they were.
   Status decode(std::span<const bitnet_batch_entry> entries);

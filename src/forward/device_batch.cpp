@@ -1,6 +1,14 @@
 #include "forward/device_batch.h"
 
 namespace bitnet {
+namespace {
+
+DeviceWant wanted_of(uint32_t want) noexcept {
+  if (want & BITNET_WANT_LOGITS) return DeviceWant::kLogits;
+  return want & BITNET_WANT_SAMPLE ? DeviceWant::kSample : DeviceWant::kHidden;
+}
+
+}  // namespace
 
 DeviceBatchBuilder::DeviceBatchBuilder(const Weights& weights, int64_t pages, int64_t entries,
                                        int64_t sequences)
@@ -10,7 +18,7 @@ DeviceBatchBuilder::DeviceBatchBuilder(const Weights& weights, int64_t pages, in
   for (Vec<int32_t>* v : {&source_, &token_, &position_, &page_list_, &wanted_, &rows_}) {
     v->reserve(n);
   }
-  want_logits_.reserve(n);
+  want_.reserve(n);
   pages_.reserve(static_cast<size_t>(pages));
   const size_t angles = n * static_cast<size_t>(weights.model.hyper.rope_dims / 2);
   cosine_.resize(angles);
@@ -29,7 +37,7 @@ uint64_t DeviceBatchBuilder::bytes() const noexcept {
        {&source_, &token_, &position_, &page_list_, &wanted_, &rows_, &pages_}) {
     numbers += v->capacity();
   }
-  return numbers * 4 + want_logits_.capacity();
+  return numbers * 4 + want_.capacity();
 }
 
 // Gives each entry its place: sequence after sequence, within one as they come.
@@ -68,7 +76,7 @@ DeviceBatch DeviceBatchBuilder::build(std::span<const bitnet_batch_entry> entrie
     pages_.insert(pages_.end(), seen.begin(), seen.end());
   }
   for (Vec<int32_t>* v : {&token_, &position_, &page_list_, &wanted_}) v->clear();
-  want_logits_.clear();
+  want_.clear();
   rows_.assign(entries.size(), -1);
   const int64_t pairs = weights_.model.hyper.rope_dims / 2;
   for (int32_t at : source_) {
@@ -82,7 +90,7 @@ DeviceBatch DeviceBatchBuilder::build(std::span<const bitnet_batch_entry> entrie
     rows_[static_cast<size_t>(at)] =
         static_cast<int32_t>(first_row + static_cast<int64_t>(wanted_.size()));
     wanted_.push_back(static_cast<int32_t>(place));
-    want_logits_.push_back((e.want & (BITNET_WANT_LOGITS | BITNET_WANT_SAMPLE)) != 0);
+    want_.push_back(wanted_of(e.want));
   }
   DeviceBatch batch;
   batch.tokens = static_cast<int64_t>(entries.size());
@@ -94,7 +102,7 @@ DeviceBatch DeviceBatchBuilder::build(std::span<const bitnet_batch_entry> entrie
   batch.cosine = cosine_.data();
   batch.sine = sine_.data();
   batch.wanted = wanted_.data();
-  batch.want_logits = want_logits_.data();
+  batch.want = want_.data();
   batch.wanted_count = static_cast<int64_t>(wanted_.size());
   batch.first_row = first_row;
   batch.cancelled = &cancelled;

@@ -41,7 +41,7 @@ class DeviceBatchBuilder {
   Vec<int32_t> token_, position_, page_list_, pages_;
   Vec<float> cosine_, sine_;
   Vec<int32_t> wanted_;
-  Vec<uint8_t> want_logits_;
+  Vec<DeviceWant> want_;
   Vec<int32_t> rows_;
 };
 

@@ -8,7 +8,8 @@
 
 namespace bitnet {
 
-DeviceParts::DeviceParts(const ModelDescription& model, const Vec<LayerWeights>& layers) {
+DeviceParts::DeviceParts(const ModelDescription& model, const Vec<LayerWeights>& layers,
+                         bool screened) {
   const auto gamma = [](const Vec<float>& norm, bool used) { return used ? norm.data() : nullptr; };
   for (size_t i = 0; i < model.layers.size(); ++i) {
     const Layer& norms = model.layers[i];
@@ -33,21 +34,25 @@ DeviceParts::DeviceParts(const ModelDescription& model, const Vec<LayerWeights>&
   parts_.attention_scale = attention_scale(h);
   parts_.relu2 = model.plan.gate == GateFunction::kRelu2;
   parts_.tied_head = model.embeddings.data == model.head.data;
+  parts_.screened = screened;
   parts_.layer = layers_.data();
   parts_.embeddings = model.embeddings;
   parts_.head = model.head;
   parts_.output_norm = model.output_norm.data();
 }
 
-DeviceParts::DeviceParts(const ModelDescription& model)
-    : DeviceParts(model, describe_layers(model, Packing::kTwoBit, Reading::kPairs, nullptr)) {}
+DeviceParts::DeviceParts(const ModelDescription& model, bool screened)
+    : DeviceParts(model, describe_layers(model, Packing::kTwoBit, Reading::kPairs, nullptr),
+                  screened) {}
 
-uint64_t UploadedModel::bytes_of(const Device& device, const ModelDescription& model) {
-  return device.table->model_bytes(DeviceParts(model).get());
+uint64_t UploadedModel::bytes_of(const Device& device, const ModelDescription& model,
+                                 bool screened) {
+  return device.table->model_bytes(DeviceParts(model, screened).get());
 }
 
-Status UploadedModel::check_room(const Device& device, const ModelDescription& model) {
-  const uint64_t needed = bytes_of(device, model);
+Status UploadedModel::check_room(const Device& device, const ModelDescription& model,
+                                 bool screened) {
+  const uint64_t needed = bytes_of(device, model, screened);
   if (needed <= device.info.free) return {};
   return Status::error(BITNET_E_MEMORY,
                        "%s:%d (%s): the model's weights take %llu bytes of its memory, %llu are "
@@ -59,17 +64,21 @@ Status UploadedModel::check_room(const Device& device, const ModelDescription& m
 
 Result<Ptr<const UploadedModel>> UploadedModel::open(const Device& device,
                                                      const ModelDescription& model,
-                                                     const Vec<LayerWeights>& layers) {
-  const DeviceParts parts(model, layers);
-  Ptr<UploadedModel> uploaded = make<UploadedModel>(device, device.table->model_bytes(parts.get()));
+                                                     const Vec<LayerWeights>& layers,
+                                                     bool screened) {
+  const DeviceParts parts(model, layers, screened);
+  const uint64_t bytes = bytes_of(device, model, screened);
+  Ptr<UploadedModel> uploaded =
+      make<UploadedModel>(device, screened, bytes, bytes - bytes_of(device, model, false));
   bitnet_error why = BITNET_ERROR_INIT;
   BITNET_TRY(device_status(
       device.table->model_open(device.index, parts.get(), &uploaded->handle_, &why), why));
   return Ptr<const UploadedModel>(uploaded.release());
 }
 
-UploadedModel::UploadedModel(const Device& device, uint64_t bytes) noexcept
-    : device_(device), bytes_(bytes) {
+UploadedModel::UploadedModel(const Device& device, bool screened, uint64_t bytes,
+                             uint64_t screened_bytes) noexcept
+    : device_(device), screened_(screened), bytes_(bytes), screened_bytes_(screened_bytes) {
   std::snprintf(name_, sizeof name_, "%s:%d", device.table->kind, device.index);
   std::snprintf(isa_, sizeof isa_, "sm_%d%d", device.info.major, device.info.minor);
 }

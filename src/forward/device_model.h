@@ -20,10 +20,11 @@ struct Device {
 // What a plugin is told about a model.
 class DeviceParts {
  public:
-  // layers: [model.layers] packed as kTwoBit; both must outlive this. May throw std::bad_alloc.
-  DeviceParts(const ModelDescription& model, const Vec<LayerWeights>& layers);
+  // layers: [model.layers] packed as kTwoBit; both must outlive this. screened: the device is to
+  // make a screened copy of the head. May throw std::bad_alloc.
+  DeviceParts(const ModelDescription& model, const Vec<LayerWeights>& layers, bool screened);
   // Shapes only.
-  explicit DeviceParts(const ModelDescription& model);
+  DeviceParts(const ModelDescription& model, bool screened);
 
   const DeviceModelParts* get() const noexcept { return &parts_; }
 
@@ -34,25 +35,29 @@ class DeviceParts {
 
 class UploadedModel {
  public:
-  // Copies the weights; neither model nor layers are needed afterwards. BITNET_E_MEMORY of the
-  // device, BITNET_E_DEVICE.
+  // Copies the weights; neither model nor layers are needed afterwards. screened: with a screened
+  // copy of the head. BITNET_E_MEMORY of the device, BITNET_E_DEVICE.
   static Result<Ptr<const UploadedModel>> open(const Device& device, const ModelDescription& model,
-                                               const Vec<LayerWeights>& layers);
+                                               const Vec<LayerWeights>& layers, bool screened);
   // What open() will take of the device's memory.
-  static uint64_t bytes_of(const Device& device, const ModelDescription& model);
+  static uint64_t bytes_of(const Device& device, const ModelDescription& model, bool screened);
   // BITNET_E_MEMORY if that is more than the device has free. To be asked before the work of
   // packing; open() has the last word.
-  static Status check_room(const Device& device, const ModelDescription& model);
+  static Status check_room(const Device& device, const ModelDescription& model, bool screened);
 
   const Device& device() const noexcept { return device_; }
   DeviceModel* handle() const noexcept { return handle_; }
   uint64_t bytes() const noexcept { return bytes_; }
+  // Whether there is a screened copy of the head, and how many of the bytes it has.
+  bool screened() const noexcept { return screened_; }
+  uint64_t screened_bytes() const noexcept { return screened_bytes_; }
   // "cuda:0" and the instruction set that its kernels are for, "sm_90".
   const char* name() const noexcept { return name_; }
   const char* isa() const noexcept { return isa_; }
 
   // Use open().
-  UploadedModel(const Device& device, uint64_t bytes) noexcept;
+  UploadedModel(const Device& device, bool screened, uint64_t bytes,
+                uint64_t screened_bytes) noexcept;
   ~UploadedModel();
   UploadedModel(const UploadedModel&) = delete;
   UploadedModel& operator=(const UploadedModel&) = delete;
@@ -60,7 +65,8 @@ class UploadedModel {
  private:
   const Device device_;
   DeviceModel* handle_ = nullptr;
-  const uint64_t bytes_;
+  const bool screened_;
+  const uint64_t bytes_, screened_bytes_;
   char name_[32], isa_[32];
 };
 

@@ -4,9 +4,9 @@
 
 namespace bitnet {
 
-uint64_t DeviceRun::bytes_of(const Device& device, const ModelDescription& model,
+uint64_t DeviceRun::bytes_of(const Device& device, const ModelDescription& model, bool screened,
                              const DeviceContextOptions& options) {
-  return device.table->context_bytes(DeviceParts(model).get(), &options);
+  return device.table->context_bytes(DeviceParts(model, screened).get(), &options);
 }
 
 uint64_t DeviceRun::host_bytes_of(const ModelDescription& model,
@@ -25,7 +25,7 @@ Result<Ptr<DeviceRun>> DeviceRun::open(const Weights& weights, const DeviceConte
 
 DeviceRun::DeviceRun(const Weights& weights, const DeviceContextOptions& options, int64_t sequences)
     : table_(*weights.device->device().table),
-      bytes_(bytes_of(weights.device->device(), weights.model, options)),
+      bytes_(bytes_of(weights.device->device(), weights.model, weights.screened(), options)),
       batch_(weights, options.pages, options.batch, sequences) {}
 
 DeviceRun::~DeviceRun() {
@@ -70,9 +70,10 @@ Status DeviceRun::read_logits(int64_t row, float* logits) noexcept {
   return call([&](bitnet_error* why) { return table_.read_logits(handle_, row, logits, why); });
 }
 
-Status DeviceRun::largest(int64_t row, int64_t vocabulary, int32_t* token) noexcept {
+Status DeviceRun::select(int64_t row, const DeviceSelection& selection,
+                         DeviceSelected* selected) noexcept {
   return call(
-      [&](bitnet_error* why) { return table_.largest(handle_, row, vocabulary, token, why); });
+      [&](bitnet_error* why) { return table_.select(handle_, row, &selection, selected, why); });
 }
 
 Status DeviceRun::copy_page(int32_t from, int32_t to) noexcept {

@@ -24,7 +24,8 @@ class DeviceRun final : public RemotePages {
   static Result<Ptr<DeviceRun>> open(const Weights& weights, const DeviceContextOptions& options,
                                      int64_t sequences);
   // Of the device's memory, and of the host's.
-  static uint64_t bytes_of(const Device& device, const ModelDescription& model,
+  // screened: the weights there will have a screened head.
+  static uint64_t bytes_of(const Device& device, const ModelDescription& model, bool screened,
                            const DeviceContextOptions& options);
   static uint64_t host_bytes_of(const ModelDescription& model,
                                 const DeviceContextOptions& options) noexcept;
@@ -43,8 +44,8 @@ class DeviceRun final : public RemotePages {
 
   Status read_hidden(int64_t row, float* hidden) noexcept;
   Status read_logits(int64_t row, float* logits) noexcept;
-  // See DeviceTable::largest.
-  Status largest(int64_t row, int64_t vocabulary, int32_t* token) noexcept;
+  // See DeviceTable::select.
+  Status select(int64_t row, const DeviceSelection& selection, DeviceSelected* selected) noexcept;
 
   Status copy_page(int32_t from, int32_t to) noexcept override;
   Status read_page(int32_t page, uint16_t* numbers) noexcept override;

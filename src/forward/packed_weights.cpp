@@ -414,10 +414,14 @@ uint64_t Weights::packed_tile_bytes() const noexcept {
   return tile_bytes(model, kind_ == BITNET_WEIGHTS_BASE3 ? Packing::kBase3 : Packing::kTwoBit);
 }
 
+uint64_t Weights::head_bytes_per_token() const noexcept {
+  if (screen) return screen->screened_bytes();
+  return device && device->screened() ? device->screened_bytes() : ::bitnet::bytes_of(model.head);
+}
+
 uint64_t Weights::bytes_per_token() const noexcept {
   return (file_order ? projection_bytes(model, true) : packed_tile_bytes()) +
-         projection_bytes(model, false) +
-         (screen ? screen->screened_bytes() : ::bitnet::bytes_of(model.head));
+         projection_bytes(model, false) + head_bytes_per_token();
 }
 
 // All projections where they lie in the file, if that can be done.
@@ -474,12 +478,13 @@ Status Weights::pack(const Layout& layout, ThreadPool& pool, const Progress& pro
 
 // Packed here for the device, which copies it.
 Status Weights::upload(const Options& options, ThreadPool& pool) {
-  BITNET_TRY(UploadedModel::check_room(*options.device, model));
+  const bool with_screen = screens(model, options.head);
+  BITNET_TRY(UploadedModel::check_room(*options.device, model, with_screen));
   BITNET_TRY(pack({}, pool, options.progress.part(0, 0.7)));
   if (!options.progress.report(0.7)) {
     return Status::error(BITNET_E_CANCELLED, "the progress callback cancelled the opening");
   }
-  BITNET_LET(device, UploadedModel::open(*options.device, model, layers));
+  BITNET_LET(device, UploadedModel::open(*options.device, model, layers, with_screen));
   layers = {};
   tiles_ = {};
   return {};

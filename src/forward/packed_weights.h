@@ -1,6 +1,6 @@
 // The weights of a model as the CPU's verbs want them: ternary matrices packed into tiles, once, in
 // parallel, or taken where they lie in the file; a screened copy of a large head; everything else
-// stays in the file. Or all of it copied to a device. Immutable; any number of contexts share one.
+// stays in the file. Or all of it on a device. Immutable; any number of contexts share one.
 #pragma once
 
 #include <optional>
@@ -37,8 +37,8 @@ class Weights {
     // Bytes of weights from which on packings and readings are tried; 0: as many as the caches
     // cannot hold. For tests of the trial.
     uint64_t trial_from = 0;
-    // Where the weights go, then always as two bits and with a whole head; nullptr: the CPU. Its
-    // plugin must outlive them.
+    // Where the weights go, then always as two bits; nullptr: the CPU. Its plugin must outlive
+    // them.
     const Device* device = nullptr;
   };
   // The description must outlive the weights. Fails with BITNET_E_FORMAT on codes that are not
@@ -62,6 +62,8 @@ class Weights {
   uint64_t bytes_per_token() const noexcept;
   // Never AUTO.
   bitnet_weights kind() const noexcept { return kind_; }
+  // Whether there is a screened copy of the head, here or on the device.
+  bool screened() const noexcept { return screen || (device && device->screened()); }
 
   Weights(const ModelDescription& model_, const Ops& ops_) : model(model_), ops(ops_) {}
 
@@ -74,7 +76,7 @@ class Weights {
   Vec<double> rope_frequency;  // [rope_dims/2] radians per position
   // Set with BITNET_WEIGHTS_FILE: the column order that activations must be brought into.
   std::optional<FileOrder> file_order;
-  Ptr<const ScreenedHead> screen;   // nullptr: every row of the head is computed
+  Ptr<const ScreenedHead> screen;   // nullptr: there is none here
   Ptr<const UploadedModel> device;  // nullptr: the CPU computes
 
  private:
@@ -87,6 +89,7 @@ class Weights {
   Status pack(const Layout& layout, ThreadPool& pool, const Progress& progress);
   Status upload(const Options& options, ThreadPool& pool);
   uint64_t packed_tile_bytes() const noexcept;
+  uint64_t head_bytes_per_token() const noexcept;
   Layout fastest_layout(const Options& options, ThreadPool& pool) const;
 
   bitnet_weights kind_ = BITNET_WEIGHTS_2BIT;

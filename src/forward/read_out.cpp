@@ -32,7 +32,7 @@ uint64_t ReadOut::bytes_of(const ModelDescription& model, int64_t batch, bool sc
 }
 
 uint64_t ReadOut::bytes_of_device(const ModelDescription& model) noexcept {
-  return floats(1, model.hyper.vocab);
+  return floats(2, model.hyper.vocab);
 }
 
 ReadOut::ReadOut(const Weights& weights, ThreadPool& pool, int64_t batch, DeviceRun* device)
@@ -43,6 +43,9 @@ ReadOut::ReadOut(const Weights& weights, ThreadPool& pool, int64_t batch, Device
       device_(device),
       input_(device ? Buffer() : Buffer(floats(batch, hyper_.width))) {
   make_room({.logits = 1, .embedding = 0, .bounds = weights.screen ? 1 : 0});
+  if (!device) return;
+  enlarge(sparse_, floats(1, hyper_.vocab));
+  sparse_tokens_.reserve(kDeviceSelected);
 }
 
 uint64_t ReadOut::bytes() const noexcept {
@@ -103,11 +106,12 @@ Status ReadOut::take_from_device(std::span<const bitnet_batch_entry> entries,
   for (size_t t = 0; t < entries.size(); ++t) {
     const int64_t from = device_->rows()[t];
     Rows& rows = rows_[first_entry + t];
-    if (entries[t].want & (BITNET_WANT_LOGITS | BITNET_WANT_SAMPLE)) counts_.rows += 1;
     if (rows.logits >= 0) {
+      counts_.rows += 1;
       float* logits = logits_.as<float>() + rows.logits * hyper_.vocab;
       BITNET_TRY(device_->read_logits(from, logits));
     } else if (entries[t].want & BITNET_WANT_SAMPLE) {
+      (weights_.screened() ? counts_.screened : counts_.rows) += 1;
       rows.device = from;
     }
     if (rows.embedding >= 0) {
@@ -213,14 +217,20 @@ void ReadOut::settle(uint64_t entry, std::span<const int32_t> tokens) noexcept {
   }
 }
 
-const float* ReadOut::some_logits(uint64_t entry, std::span<const int32_t> tokens) {
+// sparse_ with -infinity everywhere. Counts as full until sparse_tokens_ lists what it then gets.
+float* ReadOut::blank_sparse() noexcept {
   float* logits = sparse_.as<float>();
   if (sparse_is_full_) {
     std::fill_n(logits, hyper_.vocab, -kInfinity);
   } else {
     for (int32_t token : sparse_tokens_) logits[token] = -kInfinity;
   }
-  sparse_is_full_ = true;  // until the list below is complete
+  sparse_is_full_ = true;
+  return logits;
+}
+
+const float* ReadOut::some_logits(uint64_t entry, std::span<const int32_t> tokens) {
+  float* logits = blank_sparse();
   sparse_tokens_.assign(tokens.begin(), tokens.end());
   sparse_is_full_ = false;
   const Bounds known = *bounds(entry);
@@ -243,14 +253,25 @@ const float* ReadOut::all_logits(uint64_t entry) noexcept {
   return sparse_.as<float>();
 }
 
-Result<int32_t> ReadOut::largest(uint64_t entry, int64_t vocabulary) noexcept {
-  int32_t token;
-  BITNET_TRY(device_->largest(rows_[entry].device, vocabulary, &token));
-  return token;
+Result<const float*> ReadOut::selected_logits(uint64_t entry,
+                                              const DeviceSelection& selection) noexcept {
+  DeviceSelected selected = {};
+  BITNET_TRY(device_->select(rows_[entry].device, selection, &selected));
+  if (weights_.screened()) counts_.exact += static_cast<uint64_t>(selected.count);
+  if (selected.count == 0) return nullptr;
+  float* logits = blank_sparse();
+  sparse_tokens_.clear();
+  for (const DeviceLogit& l : std::span(selected.logit, static_cast<size_t>(selected.count))) {
+    logits[l.token] = l.logit;
+    sparse_tokens_.push_back(l.token);  // there is room for as many as a device selects
+  }
+  sparse_is_full_ = false;
+  return logits;
 }
 
-Result<const float*> ReadOut::device_logits(uint64_t entry) {
-  enlarge(sparse_, floats(1, hyper_.vocab));
+Result<const float*> ReadOut::device_logits(uint64_t entry) noexcept {
+  sparse_is_full_ = true;
+  if (weights_.screened()) counts_.full += 1;
   BITNET_TRY(device_->read_logits(rows_[entry].device, sparse_.as<float>()));
   return std::as_const(sparse_).as<float>();
 }

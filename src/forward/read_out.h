@@ -5,8 +5,9 @@
 // the real ones those are computed that turn out to matter (session/pick.h). Without one, wanting
 // to be sampled is wanting the logits.
 //
-// A device computes all of an entry's logits, but those of one that is only sampled stay there: the
-// host asks for the largest, or copies them when a sampler needs to see more.
+// The logits of an entry that is only sampled stay on a device: the host asks it for the few that a
+// sampler can depend on, and copies all of them when a sampler needs to see more. How the device
+// finds the few is its own affair.
 #pragma once
 
 #include <optional>
@@ -26,11 +27,11 @@ class ReadOut {
   struct Counts {
     uint64_t norms = 0, head_products = 0;  // calls of verbs
     uint64_t rows = 0;                      // of logits, computed whole
-    uint64_t screened = 0;                  // rows of bounds
+    uint64_t screened = 0;                  // rows of bounds, also those of a device
     uint64_t exact = 0;                     // single logits computed for those
     uint64_t narrowed = 0;                  // single bounds made nearer before that
     uint64_t full = 0;        // rows of bounds that were completed to logits after all
-    double widest_bound = 0;  // in standard deviations of the row's scores
+    double widest_bound = 0;  // in standard deviations of the row's scores; 0 with a device
   };
   // [vocab] each: low <= logit <= high.
   struct Bounds {
@@ -38,8 +39,8 @@ class ReadOut {
   };
 
   // batch: entries that run() gets at most, and slices of how many a device computes. Makes room
-  // for one row of logits, or of bounds where there is a screened head. device: what computes, if
-  // not the CPU; must outlive it. Throws std::bad_alloc.
+  // for one row of logits, one of bounds where there is a screened head, and one of few logits.
+  // device: what computes, if not the CPU; must outlive it. Throws std::bad_alloc.
   ReadOut(const Weights& weights, ThreadPool& pool, int64_t batch, DeviceRun* device = nullptr);
   static uint64_t bytes_of(const ModelDescription& model, int64_t batch, bool screened,
                            int threads) noexcept;
@@ -78,14 +79,14 @@ class ReadOut {
   const float* some_logits(uint64_t entry, std::span<const int32_t> tokens);
   const float* all_logits(uint64_t entry) noexcept;
 
-  // Whether the entry's logits stayed on the device. If so: the largest of the first `vocabulary`
-  // of them, -1 if there is none (DeviceTable::largest); and all of them, [vocab], which live until
-  // the next call and of which the first may throw std::bad_alloc. Both fail as the device does.
+  // Whether the entry's logits stayed on the device. If so: those that a selection is about, or all
+  // of them: [vocab], -infinity elsewhere. Lives until the next call of one of the two. nullptr:
+  // too many are selected, or none. Both fail as the device does.
   bool stayed_on_device(uint64_t entry) const noexcept {
     return entry < rows_.size() && rows_[entry].device >= 0;
   }
-  Result<int32_t> largest(uint64_t entry, int64_t vocabulary) noexcept;
-  Result<const float*> device_logits(uint64_t entry);
+  Result<const float*> selected_logits(uint64_t entry, const DeviceSelection& selection) noexcept;
+  Result<const float*> device_logits(uint64_t entry) noexcept;
 
   const Counts& counts() const noexcept { return counts_; }
 
@@ -104,6 +105,7 @@ class ReadOut {
   int64_t device_rows_for(std::span<const bitnet_batch_entry> entries) const noexcept;
   void make_room(const Rows& rows);
   Rows next_rows(uint32_t want, Rows& used) const noexcept;
+  float* blank_sparse() noexcept;
 
   const Weights& weights_;
   const HyperParameters& hyper_;
@@ -115,8 +117,8 @@ class ReadOut {
   Buffer input_;                // [batch][width] normed, of the entries that want logits
   Buffer logits_, embeddings_;  // [wanting][vocab], [wanting][width]
   Buffer hidden_, low_, high_;  // of those with bounds: [wanting][width], [wanting][vocab] twice
-  Buffer sparse_;               // [vocab] see some_logits()
-  Vec<int32_t> sparse_tokens_;  // what is not -infinity there
+  Buffer sparse_;               // [vocab] see some_logits(), selected_logits()
+  Vec<int32_t> sparse_tokens_;  // what is not -infinity there, unless sparse_is_full_
   Vec<int32_t> unsettled_;      // of these, what bounds left open
   bool sparse_is_full_ = true;
   ScreenScratch screen_;

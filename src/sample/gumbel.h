@@ -15,18 +15,18 @@
 
 #include <cstdint>
 
+#include "base/philox.h"
 #include "sample/exp_log.h"
-#include "sample/philox.h"
 
 namespace bitnet {
 
 // The block of tokens 4 * group .. 4 * group + 3.
-inline PhiloxBlock noise_block(uint64_t seed, uint64_t draw, uint32_t group,
-                               uint32_t stream) noexcept {
+constexpr PhiloxBlock noise_block(uint64_t seed, uint64_t draw, uint32_t group,
+                                  uint32_t stream) noexcept {
   return philox4x32_10(
       {{static_cast<uint32_t>(draw), static_cast<uint32_t>(draw >> 32), group, stream}}, seed);
 }
-inline uint32_t noise_high_word(uint64_t seed, uint64_t draw, int32_t token) noexcept {
+constexpr uint32_t noise_high_word(uint64_t seed, uint64_t draw, int32_t token) noexcept {
   return noise_block(seed, draw, static_cast<uint32_t>(token) / 4, 0).word[token % 4];
 }
 

@@ -19,6 +19,10 @@ constexpr int64_t kBlock = 256;           // logits whose largest is remembered 
 constexpr int64_t kMostLogits = 1 << 23;  // weights of 2^40 then sum to less than 2^64
 constexpr int32_t kMostPenalized = 1 << 20;
 constexpr int32_t kDefaultWindow = 64;
+// What selection() takes for few: so many of the largest, or who can win at these temperatures, at
+// which even float arithmetic can tell.
+constexpr int32_t kMostSelected = 256;
+constexpr float kColdest = 1e-4f, kHottest = 1e4f;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 bool is_finite(float x) noexcept {
@@ -356,6 +360,21 @@ Status Sampler::pick(const float* logits, int64_t n, int32_t* token) {
   keep_min_p(floor);
   *token = draw_from_candidates(largest);
   return {};
+}
+
+std::optional<Sampler::Selection> Sampler::selection(int64_t n) const noexcept {
+  if (n < 1 || !bias_.empty() || !counts_.empty() || needs_all_logits(n)) return {};
+  constexpr double kNoCut = -std::numeric_limits<double>::infinity();
+  if (options_.temperature == 0) return Selection{1, 0, kNoCut, 0, 0};
+  if (cuts_by_k(n)) {
+    if (options_.top_k > kMostSelected) return {};
+    return Selection{options_.top_k, 0, kNoCut, 0, 0};
+  }
+  if (options_.temperature < kColdest || options_.temperature > kHottest) return {};
+  const PlainFloatMode mode;
+  const double log_min_p =
+      options_.min_p > 0 ? sample_log(static_cast<double>(options_.min_p)) : kNoCut;
+  return Selection{0, options_.temperature, log_min_p, options_.seed, draw_};
 }
 
 Status Sampler::accept(int32_t token) {

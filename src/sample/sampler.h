@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "base/memory.h"
@@ -83,10 +84,22 @@ class Sampler {
   // Whether candidates() of n tokens always is empty: top_p without top_k weighs all tokens.
   bool needs_all_logits(int64_t n) const noexcept;
 
-  // Whether pick() of any logits is the largest of them, of equal ones the first.
-  bool picks_largest() const noexcept {
-    return options_.temperature == 0 && !penalizes_ && bias_.empty();
-  }
+  // Which few logits can matter to pick(), for who holds all of them but does not want to hand them
+  // over (compute/device.h):
+  //   first > 0   those that can be among the `first` largest
+  //   first == 0  those that can win the next draw at this temperature, or be the largest where
+  //               min_p cuts off: largest + log_min_p is the least that can win
+  struct Selection {
+    int32_t first;
+    float temperature;
+    double log_min_p;     // -infinity: no cut-off
+    uint64_t seed, draw;  // of the noise
+  };
+  // pick() of n logits, all but these and every NaN being -infinity, gives the token, or the error,
+  // that it gives on all of them. Fields that do not matter are 0, log_min_p -infinity. Nothing:
+  // all logits are needed, because the options weigh all of them or change some before they are
+  // compared, or because too many can matter.
+  std::optional<Selection> selection(int64_t n) const noexcept;
 
   // Puts the token into the history and moves on to the next draw. Fails on negative ids; ids
   // beyond the vocabulary have no effect on any logit. Allocates only with penalty_window -1, and

@@ -223,7 +223,10 @@ Result<std::optional<UsableDevice>> LoadedModel::device_to_estimate() const {
     return std::optional(UsableDevice{std::move(plugin.value()), device});
   }
   BITNET_LET(std::optional<UsableDevice> device, choose_device(device_name_, false, {}));
-  if (device && !UploadedModel::check_room(device->device, *description_).ok()) device.reset();
+  const bool screened = Weights::screens(*description_, options_.head);
+  if (device && !UploadedModel::check_room(device->device, *description_, screened).ok()) {
+    device.reset();
+  }
   return device;
 }
 

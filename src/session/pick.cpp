@@ -17,18 +17,29 @@ struct Entry {
   }
 };
 
+// From the logits that stayed on a device. Where it lists none, all are read: either too many can
+// matter, or all are -infinity, which is for the sampler to say.
+Status pick_on_device(ReadOut& read_out, uint64_t entry, int64_t vocabulary, Sampler& sampler,
+                      int32_t* token) {
+  const float* logits = nullptr;
+  if (const auto s = sampler.selection(vocabulary)) {
+    const DeviceSelection few = {vocabulary,   s->first, s->temperature,
+                                 s->log_min_p, s->seed,  s->draw};
+    BITNET_LET(logits, read_out.selected_logits(entry, few));
+  }
+  if (!logits) {
+    BITNET_LET(logits, read_out.device_logits(entry));
+  }
+  return sampler.pick(logits, vocabulary, token);
+}
+
 }  // namespace
 
 Status pick_token(ReadOut& read_out, uint64_t entry, int64_t vocabulary, Sampler& sampler,
                   int32_t* token) {
   if (const float* logits = read_out.logits(entry)) return sampler.pick(logits, vocabulary, token);
   if (read_out.stayed_on_device(entry)) {
-    if (sampler.picks_largest()) {
-      BITNET_LET(*token, read_out.largest(entry, vocabulary));
-      if (*token >= 0) return {};  // else the sampler says what is wrong
-    }
-    BITNET_LET(const float* logits, read_out.device_logits(entry));
-    return sampler.pick(logits, vocabulary, token);
+    return pick_on_device(read_out, entry, vocabulary, sampler, token);
   }
   const std::optional<ReadOut::Bounds> bounds = read_out.bounds(entry);
   if (!bounds) {

@@ -1,6 +1,6 @@
 // The next token after an entry of a context's last batch: what the sampler picks from its logits,
-// computing only those that can matter where a screened head has bounded them, and leaving them on
-// a device where that picks the largest.
+// computing only those that can matter where a screened head has bounded them, and taking only
+// those from a device where the sampler can say which they are.
 #pragma once
 
 #include "base/status.h"

@@ -85,7 +85,7 @@ Result<String> write_receipt(const LoadedModel& model, const Context& context) {
   add_hash(json, "token_hash", stats.token_hash);
   add(json, "seconds", stats.seconds);
   add(json, "weights", weights_name(model.weights()->kind()));
-  add(json, "head", model.weights()->screen ? "screened" : "full");
+  add(json, "head", model.weights()->screened() ? "screened" : "full");
   add(json, "weight_bytes", model.weights()->bytes());
   add(json, "cache_bytes", context.cache().bytes());
   add(json, "work_bytes", context.work_bytes());

@@ -149,6 +149,15 @@ class Context {
     if (CALL(library_, ctx_logits)(ctx_, 0, &row, nullptr) != BITNET_OK) return {};
     return {row, row + model.info().vocab_size};
   }
+  int32_t sample() const {
+    bitnet_sampler_options options = BITNET_SAMPLER_OPTIONS_INIT;
+    bitnet_sampler* sampler = nullptr;
+    EXPECT_EQ(CALL(library_, sampler_open)(&options, &sampler, nullptr), BITNET_OK);
+    int32_t token = -1;
+    EXPECT_EQ(CALL(library_, ctx_sample)(ctx_, 0, 0, sampler, &token, nullptr), BITNET_OK);
+    CALL(library_, sampler_close)(sampler);
+    return token;
+  }
   std::string receipt() const {
     uint64_t bytes = 0;
     CALL(library_, ctx_receipt)(ctx_, nullptr, 0, &bytes, nullptr);
@@ -284,15 +293,49 @@ TEST(Devices, GiveTheCpusBitsAndSayWhatTheyAre) {
   EXPECT_EQ(library.controls().broken, nullptr) << library.controls().broken;
 }
 
-TEST(Devices, AnEstimateIsWhatOpeningThenTakes) {
+// What is asked for on the device, too; a model as small as this one gets none by itself.
+TEST(Devices, AScreenedHeadIsToldOf) {
   const Library library(DEVICE_WHOLE);
+  bitnet_model_options options = on("cuda");
+  options.head = BITNET_HEAD_SCREENED;
+  const Model full(library, on("cuda")), screened(library, options);
+  ASSERT_TRUE(full.get() && screened.get()) << screened.why();
+  EXPECT_EQ(full.info().head, BITNET_HEAD_FULL);
+  EXPECT_EQ(screened.info().head, BITNET_HEAD_SCREENED);
+  EXPECT_GT(screened.info().weight_bytes, full.info().weight_bytes);
+  EXPECT_NE(screened.info().bytes_per_token, full.info().bytes_per_token);
+  Context a(library, full), b(library, screened);
+  for (int32_t p = 0; p < 3; ++p) {
+    ASSERT_EQ(a.decode(p, BITNET_WANT_SAMPLE), BITNET_OK);
+    ASSERT_EQ(b.decode(p, BITNET_WANT_SAMPLE), BITNET_OK);
+    EXPECT_EQ(a.sample(), b.sample());
+  }
+  const bitnet_ctx_stats of_full = a.stats(), of_screened = b.stats();
+  EXPECT_EQ(of_full.head_rows, 3u);
+  EXPECT_EQ(of_full.screened_tokens + of_full.screened_rows + of_full.full_tokens, 0u);
+  EXPECT_EQ(of_screened.head_rows, 0u);
+  EXPECT_EQ(of_screened.screened_tokens, 3u);
+  EXPECT_GE(of_screened.screened_rows, 3u);
+  EXPECT_EQ(of_screened.full_tokens, 0u);
+  EXPECT_EQ(of_screened.screened_bound, 0.0);
+  expect_says(b.receipt(), {R"("head":"screened")", R"("screened_tokens":3)"});
+  EXPECT_EQ(library.controls().broken, nullptr) << library.controls().broken;
+}
+
+void expect_true_estimates(int32_t head) {
+  const Library library(DEVICE_WHOLE);
+  const auto with_head = [head](const char* name, uint32_t flags = 0) {
+    bitnet_model_options options = on(name, flags);
+    options.head = head;
+    return options;
+  };
   bitnet_ctx_options options = BITNET_CTX_OPTIONS_INIT;
   options.positions = 128;
   for (const char* name : {"auto", "cuda:1"}) {
-    const Model described(library, on(name, BITNET_MODEL_DESCRIBE));
+    const Model described(library, with_head(name, BITNET_MODEL_DESCRIBE));
     ASSERT_EQ(described.status(), BITNET_OK) << described.why();
     EXPECT_STREQ(described.info().device, name);
-    const Model model(library, on(name));
+    const Model model(library, with_head(name));
     Context context(library, model);
     ASSERT_EQ(context.status(), BITNET_OK) << context.why();
     const bitnet_estimate before = described.estimate(&options), after = model.estimate(&options);
@@ -303,12 +346,28 @@ TEST(Devices, AnEstimateIsWhatOpeningThenTakes) {
     EXPECT_EQ(after.device_bytes + after.work_bytes,
               model.info().weight_bytes + stats.cache_bytes + stats.work_bytes);
   }
-  // A description asks no device; an estimate for "auto" does.
+}
+
+TEST(Devices, AnEstimateIsWhatOpeningThenTakes) {
+  for (int32_t head : {BITNET_HEAD_AUTO, BITNET_HEAD_FULL, BITNET_HEAD_SCREENED}) {
+    expect_true_estimates(head);
+  }
+}
+
+TEST(Devices, ADescriptionAsksNoDeviceUntilItEstimates) {
+  const Library library(DEVICE_WHOLE);
   const uint64_t asked = library.controls().calls[static_cast<int>(Call::kCount)];
   const Model described(library, on("auto", BITNET_MODEL_DESCRIBE));
   EXPECT_EQ(library.controls().calls[static_cast<int>(Call::kCount)], asked);
   library.controls().memory = 1000;
   EXPECT_EQ(described.estimate().device_bytes, 0u) << "opening would fall back";
+
+  library.controls().memory = uint64_t{1} << 40;
+  library.controls().memory = Model(library, on("auto")).info().weight_bytes;
+  EXPECT_GT(described.estimate().device_bytes, 0u);
+  bitnet_model_options options = on("auto", BITNET_MODEL_DESCRIBE);
+  options.head = BITNET_HEAD_SCREENED;
+  EXPECT_EQ(Model(library, options).estimate().device_bytes, 0u) << "the copy does not fit";
 }
 
 // As on a machine that has the package but no such device: that is no warning, yet strict refuses.

@@ -135,6 +135,7 @@ struct Parts {
     parts.attention_scale = 1.0f / std::sqrt(float(kHeadDim));
     parts.relu2 = true;
     parts.tied_head = true;
+    parts.screened = true;
     parts.layer = layers.data();
     parts.embeddings = {reinterpret_cast<const uint8_t*>(table.data()), DenseType::kF16, kVocab,
                         kWidth, kWidth * 2};
@@ -150,6 +151,7 @@ struct Device {
   Ptr<DeviceContext> context;
   Stream stream;
   DeviceBytes numbers;  // room for any phase's input and output
+  DeviceBytes screen_input, screen_tokens, select_room, selected;
   Events events;
 
   Device() {
@@ -165,6 +167,10 @@ struct Device {
     stream.processors = model->processors;
     const size_t bytes = size_t(kBatch * (4 * kFf + 4 * kWidth + kVocab)) * 4;
     must(numbers.allocate(bytes), "memory for activations");
+    must(screen_input.allocate(size_t(screen_input_bytes(kWidth))), "memory for the screen");
+    must(screen_tokens.allocate(kScreenTokens * sizeof(ScreenToken)), "memory for the screen");
+    must(select_room.allocate(kScreenTokens * sizeof(SelectRoom)), "memory for selections");
+    must(selected.allocate(kScreenTokens * sizeof(Selected)), "memory for selections");
     std::mt19937 random(2);
     std::vector<float> values(bytes / 4);
     for (float& v : values) v = 0.5f + float(random() % 1024) / 1024;
@@ -277,12 +283,50 @@ void head(benchmark::State& state) {
   report(state, double(device_dense_bytes(DenseType::kF16, kVocab, kWidth)));
 }
 
+// The head's screened copy, what enters it included.
+void screened_head(benchmark::State& state) {
+  const int64_t tokens = state.range(0);
+  float* low = output(0);
+  for (auto _ : state) {
+    const double seconds = device->events.time(device->stream.handle, [&] {
+      screen(device->stream, device->model->screen, device->numbers.as<float>(), tokens,
+             {device->screen_input.as<uint8_t>(), device->screen_tokens.as<ScreenToken>()}, low,
+             low + tokens * kVocab, kVocab);
+    });
+    must(device->stream.error, "a launch");
+    state.SetIterationTime(seconds);
+  }
+  report(state, double(screen_bytes(kVocab, kWidth)));
+}
+
+// What a pick depends on, of what screened_head left: of the `first` largest, or of a draw (0).
+void selection(benchmark::State& state) {
+  const int64_t tokens = state.range(0);
+  float* low = output(0);
+  const DeviceSelection what = {kVocab, int32_t(state.range(1)), 0.8f, -3.0, 1, 2};
+  for (auto _ : state) {
+    const double seconds = device->events.time(device->stream.handle, [&] {
+      select_rows(device->stream,
+                  {what, low, low + tokens * kVocab, kVocab, device->model->head,
+                   device->numbers.as<float>(), device->select_room.as<SelectRoom>(),
+                   device->selected.as<Selected>()},
+                  tokens);
+    });
+    must(device->stream.error, "a launch");
+    state.SetIterationTime(seconds);
+  }
+  Selected found;
+  must(cudaMemcpy(&found, device->selected.as<Selected>(), sizeof found, cudaMemcpyDeviceToHost),
+       "what was selected");
+  state.counters["listed"] = double(found.count);
+}
+
 // Passes of one token for each of so many sequences behind `before` positions, or of one sequence's
 // so many tokens: time as a caller sees it, on the host's clock.
 struct Batch {
   std::vector<int32_t> token, position, page_list, pages, wanted;
   std::vector<float> cosine, sine;
-  std::vector<uint8_t> want_logits;
+  std::vector<DeviceWant> want;
   DeviceBatch batch = {};
 
   Batch(int64_t sequences, int64_t tokens, int64_t before, bool every) {
@@ -293,7 +337,7 @@ struct Batch {
       for (int64_t t = 0; t < tokens; ++t) {
         if (every || t + 1 == tokens) {
           wanted.push_back(int32_t(token.size()));
-          want_logits.push_back(1);
+          want.push_back(DeviceWant::kSample);
         }
         token.push_back(int32_t((s * 977 + t * 31) % kVocab));
         position.push_back(int32_t(before + t));
@@ -311,7 +355,7 @@ struct Batch {
     batch.cosine = cosine.data();
     batch.sine = sine.data();
     batch.wanted = wanted.data();
-    batch.want_logits = want_logits.data();
+    batch.want = want.data();
     batch.wanted_count = int64_t(wanted.size());
   }
 };
@@ -319,15 +363,18 @@ struct Batch {
 void pass(benchmark::State& state, const Batch& batch) {
   const Status room = device->context->reserve_rows(batch.batch.wanted_count);
   if (!room.ok()) give_up("rows", room.text());
-  int32_t best = 0;
+  const DeviceSelection greedy = {kVocab, 1, 0, 0, 0, 0};
+  DeviceSelected found = {};
   for (auto _ : state) {
     const Status done = device->context->forward(batch.batch);
     if (!done.ok()) give_up("a pass", done.text());
-    const Status picked = device->context->largest(0, kVocab, &best);
+    const Status picked = device->context->select(0, greedy, &found);
     if (!picked.ok()) give_up("a pick", picked.text());
   }
   state.SetItemsProcessed(state.iterations() * batch.batch.tokens);
-  report(state, double(device->model->memory.bytes()));  // weights once a pass
+  // Weights once a pass, of the head its copy.
+  report(state, double(device->model->memory.bytes()) -
+                    double(device_dense_bytes(DenseType::kF16, kVocab, kWidth)));
 }
 void decode(benchmark::State& state) {
   pass(state, Batch(state.range(0), 1, state.range(1), true));
@@ -354,6 +401,19 @@ void add_benchmarks() {
     for (int64_t tokens : token_counts) added->Arg(tokens);
   }
   benchmark::RegisterBenchmark("head", head)->UseManualTime()->Arg(1)->Arg(4);
+  auto* screens =
+      benchmark::RegisterBenchmark("screened_head", screened_head)->UseManualTime()->Arg(1);
+  auto* selections = benchmark::RegisterBenchmark("selection/tokens/first", selection)
+                         ->UseManualTime()
+                         ->Args({1, 1})
+                         ->Args({1, 40})
+                         ->Args({1, 0});
+#ifndef BITNET_EMULATED
+  screens->Arg(8)->Arg(64);
+  selections->Args({64, 1});
+#else
+  (void)screens, (void)selections;
+#endif
   auto* decodes = benchmark::RegisterBenchmark("decode/sequences/before", decode)->UseRealTime();
   for (int64_t sequences : sequence_counts) {
     for (int64_t positions : before) {

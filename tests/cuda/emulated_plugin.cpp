@@ -6,6 +6,8 @@
 #include "compute/cuda/model.cu"
 #include "compute/cuda/plugin.cu"
 #include "compute/cuda/rows.cu"
+#include "compute/cuda/screen.cu"
+#include "compute/cuda/select.cu"
 #include "compute/cuda/ternary.cu"
 #include "emulator.h"
 

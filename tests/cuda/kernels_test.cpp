@@ -10,8 +10,11 @@
 #include "compute/cuda/attention.h"
 #include "compute/cuda/dense.h"
 #include "compute/cuda/rows.h"
+#include "compute/cuda/screen.h"
+#include "compute/cuda/select.h"
 #include "compute/cuda/ternary.h"
 #include "forward/attention.h"
+#include "sample/gumbel.h"
 #ifdef BITNET_EMULATED
 #include "emulator.h"
 #endif
@@ -451,31 +454,386 @@ TEST_F(Kernels, Gates) {
   }
 }
 
-TEST_F(Kernels, LargestLogit) {
+// ---- Heads and what is picked from
+// ---------------------------------------------------------------
+
+// A dense matrix in the host's and in the device's memory, with a screened copy there.
+struct Head {
+  Head(Source& source, DenseType type, int64_t rows, int64_t cols, Numbers kind)
+      : data(stored_numbers(source, type, rows, dense_row_bytes(type, cols), kind)),
+        host{data.data(), type, rows, cols, dense_row_bytes(type, cols)},
+        there(arranged()),
+        tiles(screen_bytes(rows, cols)),
+        residual(rows),
+        norm(rows),
+        device{there.data(), stored_as(type), int32_t(rows), int32_t(cols)},
+        screen{tiles.data(), residual.data(), norm.data(), int32_t(rows), int32_t(cols)} {}
+
+  std::vector<uint8_t> arranged() const {
+    std::vector<uint8_t> out(size_t(device_dense_bytes(host.type, host.rows, host.cols)));
+    std::vector<float> floats(static_cast<size_t>(host.cols));
+    arrange_rows(out.data(), host, 0, host.rows, floats.data());
+    return out;
+  }
+  // [tokens][rows]
+  std::vector<float> logits(const Ops& ops, const std::vector<float>& hidden,
+                            int64_t tokens) const {
+    std::vector<float> y(size_t(tokens * host.rows));
+    ops.dense_matmul(y.data(), host.rows, host, 0, host.rows, hidden.data(), host.cols, tokens);
+    return y;
+  }
+
+  const std::vector<uint8_t> data;
+  const DenseMatrix host;
+  const There<uint8_t> there, tiles;
+  const There<float> residual, norm;
+  const DeviceDense device;
+  const DeviceScreen screen;
+};
+
+// Hidden states: ordinary, with outliers, tiny, huge, zero, and if broken beyond what can be
+// screened.
+std::vector<float> hidden_states(Source& source, int64_t tokens, int64_t cols, bool broken) {
+  std::vector<float> h(size_t(tokens * cols));
+  for (int64_t t = 0; t < tokens; ++t) {
+    static const float kSizes[] = {1, 1, 1, 30, 1e-12f, 1e15f, 0, 1e-22f};
+    const float size = kSizes[source.up_to(broken ? 7 : 6)];
+    for (int64_t c = 0; c < cols; ++c) h[size_t(t * cols + c)] = source.usual() * size;
+    if (source.up_to(2) == 0) h[size_t(t * cols + source.up_to(cols - 1))] *= 200;
+    static const float kBad[] = {INFINITY, NAN, 1e30f, -INFINITY};
+    if (broken && source.up_to(2) == 0)
+      h[size_t(t * cols + source.up_to(cols - 1))] = kBad[source.up_to(3)];
+  }
+  return h;
+}
+
+TEST_F(Kernels, ScreenedHeadsBoundEveryLogit) {
   Source source(15);
-  const int64_t vocabulary = 1000, stride = 1010, rows = 7;
+  int cases = 0;
+  uint64_t bounded = 0, unknown = 0;
+  double widest = 0;
+  for (DenseType type : {DenseType::kF16, DenseType::kF32, DenseType::kBF16, DenseType::kQ6_K}) {
+    for (int64_t cols : {32, 64, 100, 256, 300, 640, 2560}) {
+      if (type == DenseType::kQ6_K) cols = (cols + 255) / 256 * 256;
+      for (int64_t tokens : {int64_t{1}, int64_t{3}, source.from(8, 9), source.from(17, 70)}) {
+        if (cols > 1000 && tokens > 8) continue;
+        const bool broken = cases % 4 == 3;
+        const int64_t rows = source.from(1, 90), stride = rows + source.up_to(3);
+        const Head head(source, type, rows, cols,
+                        broken           ? Numbers::kBroken
+                        : cases % 4 == 1 ? Numbers::kEdge
+                                         : Numbers::kUsual);
+        const std::vector<float> hidden = hidden_states(source, tokens, cols, broken);
+        const There<float> hidden_there(hidden), low(tokens * stride), high(tokens * stride);
+        const There<uint8_t> input(screen_input_bytes(cols));
+        const There<ScreenToken> token(kScreenTokens);
+        next_order(cases++);
+        run([&](Stream& stream) {
+          make_screen(stream, head.device, head.screen);
+          screen(stream, head.screen, hidden_there.data(), tokens, {input.data(), token.data()},
+                 low.data(), high.data(), stride);
+        });
+        const std::vector<float> logits = head.logits(reference_, hidden, tokens),
+                                 least = low.back(), most = high.back();
+        const std::string what = "type " + std::to_string(int(type)) + ", " + std::to_string(rows) +
+                                 " x " + std::to_string(cols);
+        for (int64_t t = 0; t < tokens; ++t) {
+          double sum = 0, squares = 0, width = 0;
+          for (int64_t r = 0; r < rows; ++r) {
+            const float logit = logits[size_t(t * rows + r)], l = least[size_t(t * stride + r)],
+                        h = most[size_t(t * stride + r)];
+            if (l == -INFINITY && h == INFINITY) {
+              ++unknown;
+              continue;
+            }
+            ++bounded;
+            ASSERT_TRUE(l <= logit && logit <= h) << what << ", token " << t << ", row " << r
+                                                  << ": " << l << " <= " << logit << " <= " << h;
+            sum += double(logit);
+            squares += double(logit) * double(logit);
+            width = std::max(width, double(h) - double(l));
+          }
+          for (int64_t r = rows; r < stride; ++r) {
+            ASSERT_EQ(std::bit_cast<uint32_t>(least[size_t(t * stride + r)]), 0xa5a5a5a5u) << what;
+          }
+          // Ordinary heads are told apart: else a bound of infinity would do.
+          const double n = double(rows), deviation = std::sqrt(squares / n - sum * sum / n / n);
+          if (cases % 4 == 1 && rows > 20 && type == DenseType::kF16 && deviation > 0)
+            widest = std::max(widest, width / 2 / deviation);
+        }
+      }
+    }
+  }
+  EXPECT_GT(bounded, unknown);
+  EXPECT_GT(unknown, 100u);
+  EXPECT_LT(widest, 0.25);
+  std::printf(
+      "screened heads: %d shapes; %llu logits between their bounds, %llu without; the widest bound "
+      "of an ordinary head is %.2f standard deviations\n",
+      cases, static_cast<unsigned long long>(bounded), static_cast<unsigned long long>(unknown),
+      widest);
+}
+
+// The tokens that a selection may not miss, by the sampler's own formulas in double.
+std::vector<int32_t> needed(const DeviceSelection& s, const float* logits) {
+  std::vector<int32_t> tokens, order(static_cast<size_t>(s.vocabulary));
+  for (int32_t t = 0; t < s.vocabulary; ++t) order[size_t(t)] = t;
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
+  if (s.first > 0) {
+    const float least = logits[order[std::min(size_t(s.first), order.size()) - 1]];
+    for (int32_t t : order) {
+      if (logits[t] >= least) tokens.push_back(t);
+    }
+    return tokens;
+  }
+  const double largest = double(logits[order[0]]);
+  if (s.log_min_p > -INFINITY) tokens.push_back(order[0]);
+  int32_t winner = -1;
+  double best = 0;
+  for (int32_t t = 0; t < s.vocabulary; ++t) {
+    if (double(logits[t]) < largest + s.log_min_p) continue;
+    const double score =
+        double(logits[t]) / double(s.temperature) + gumbel_noise(s.seed, s.draw, t);
+    if (winner >= 0 && score <= best) continue;
+    winner = t;
+    best = score;
+  }
+  tokens.push_back(winner);
+  return tokens;
+}
+
+// Some rows of logits, or of bounds of theirs, and a selection.
+void expect_selected(const DeviceSelection& selection, const float* logits,
+                     const Selected& selected, const std::string& what) {
+  std::vector<float> listed(size_t(selection.vocabulary), -1.0f);
+  std::vector<bool> is_listed(listed.size());
+  ASSERT_LE(selected.count, kDeviceSelected) << what;
+  for (int32_t i = 0; i < selected.count; ++i) {
+    const auto [token, logit] = selected.logit[i];
+    ASSERT_TRUE(token >= 0 && token < selection.vocabulary) << what << ", token " << token;
+    ASSERT_FALSE(is_listed[size_t(token)]) << what << ": token " << token << " is listed twice";
+    is_listed[size_t(token)] = true;
+    ASSERT_EQ(std::bit_cast<uint32_t>(logit), std::bit_cast<uint32_t>(logits[token]))
+        << what << ", token " << token;
+  }
+  for (int32_t token : needed(selection, logits)) {
+    ASSERT_TRUE(is_listed[size_t(token)])
+        << what << ": token " << token << " of logit " << logits[token] << " is missing";
+  }
+}
+
+TEST_F(Kernels, SelectionsHoldWhatAPickDependsOn) {
+  Source source(16);
+  int cases = 0;
+  uint64_t listed[2] = {}, too_many[2] = {}, rows_of[2] = {};
+  for (int round = 0; round < 36; ++round) {
+    const int64_t cols = source.from(1, 8) * 64, rows = source.from(1, 4),
+                  vocab = round % 3 == 0 ? source.from(1, 200) : source.from(500, 1500),
+                  stride = vocab + source.up_to(5);
+    const Head head(source, round % 2 ? DenseType::kF16 : DenseType::kBF16, vocab, cols,
+                    Numbers::kUsual);
+    std::vector<float> hidden = hidden_states(source, rows, cols, false);
+    const float size = std::pow(10.0f, float(source.from(-2, 1)));
+    for (float& v : hidden) v *= size;
+    const std::vector<float> logits = head.logits(reference_, hidden, rows);
+    const There<float> hidden_there(hidden), low(rows * stride), high(rows * stride);
+    const There<uint8_t> input(screen_input_bytes(cols));
+    const There<ScreenToken> token(kScreenTokens);
+    const There<SelectRoom> room(rows);
+    const There<Selected> selected(rows);
+    DeviceSelection selection = {
+        std::max<int64_t>(vocab - source.up_to(3), 1), 0, 1.0f, -INFINITY, 0, 0};
+    static const int32_t kFirst[] = {1, 2, 40, 100, 0, 0, 0};
+    selection.first = kFirst[source.up_to(6)];
+    if (selection.first == 0) {
+      static const float kTemperatures[] = {0.3f, 0.7f, 1.0f, 2.0f, 1e-4f, 1e4f};
+      selection.temperature = kTemperatures[source.up_to(5)];
+      if (source.up_to(1)) selection.log_min_p = std::log(source.up_to(1) ? 0.05 : 0.5);
+      selection.seed = source.bits();
+      selection.draw = source.bits();
+    }
+    for (const bool bounds : {false, true}) {
+      next_order(cases++);
+      run([&](Stream& stream) {
+        if (bounds) {
+          make_screen(stream, head.device, head.screen);
+          screen(stream, head.screen, hidden_there.data(), rows, {input.data(), token.data()},
+                 low.data(), high.data(), stride);
+        } else {
+          dense_product(stream, {head.device, hidden_there.data(), cols, low.data(), stride,
+                                 int32_t(rows), 1.0f, false});
+        }
+        select_rows(stream,
+                    {selection, low.data(), bounds ? high.data() : low.data(), stride, head.device,
+                     hidden_there.data(), room.data(), selected.data()},
+                    rows);
+      });
+      const std::vector<Selected> back = selected.back();
+      for (int64_t r = 0; r < rows; ++r) {
+        ++rows_of[bounds];
+        if (back[size_t(r)].count > kDeviceSelected) {
+          ++too_many[bounds];
+          continue;
+        }
+        listed[bounds] += uint64_t(back[size_t(r)].count);
+        expect_selected(selection, logits.data() + r * vocab, back[size_t(r)],
+                        "round " + std::to_string(round) + ", row " + std::to_string(r) +
+                            (bounds ? ", bounds" : ", logits"));
+      }
+      if (HasFatalFailure()) return;
+    }
+  }
+  for (const bool bounds : {false, true}) {
+    EXPECT_LT(too_many[bounds], rows_of[bounds] / 3);
+    std::printf("selections of %s: %llu rows, %.1f tokens listed a row, %llu too long to list\n",
+                bounds ? "bounds" : "logits", static_cast<unsigned long long>(rows_of[bounds]),
+                double(listed[bounds]) / double(rows_of[bounds] - too_many[bounds]),
+                static_cast<unsigned long long>(too_many[bounds]));
+  }
+}
+
+// Draws whose winner is often one of the last that min_p keeps, or would be the next.
+TEST_F(Kernels, SelectionsOfDraws) {
+  Source source(18);
+  const int64_t vocabulary = 300, rows = 4;
+  const There<SelectRoom> room(rows);
+  const There<Selected> selected(rows);
+  uint64_t draws = 0, listed = 0;
+  for (int round = 0; round < 100; ++round) {
+    static const float kTemperatures[] = {0.5f, 1, 3, 10};
+    static const double kMinP[] = {0, 0.05, 0.3, 0.7};
+    const double min_p = kMinP[source.up_to(3)];
+    const DeviceSelection selection = {vocabulary,
+                                       0,
+                                       kTemperatures[source.up_to(3)],
+                                       min_p > 0 ? std::log(min_p) : double{-INFINITY},
+                                       source.bits(),
+                                       source.bits()};
+    std::vector<float> logits = numbers(source, rows * vocabulary, Numbers::kUsual);
+    const There<float> there(logits);
+    next_order(round);
+    run([&](Stream& stream) {
+      select_rows(stream,
+                  {selection,
+                   there.data(),
+                   there.data(),
+                   vocabulary,
+                   {},
+                   nullptr,
+                   room.data(),
+                   selected.data()},
+                  rows);
+    });
+    const std::vector<Selected> back = selected.back();
+    for (int64_t r = 0; r < rows; ++r) {
+      expect_selected(selection, logits.data() + r * vocabulary, back[size_t(r)],
+                      "round " + std::to_string(round) + ", row " + std::to_string(r));
+      listed += uint64_t(back[size_t(r)].count);
+      ++draws;
+    }
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_LT(listed, draws * 8);
+  std::printf("draws: %llu, %.2f tokens listed each\n", static_cast<unsigned long long>(draws),
+              double(listed) / double(draws));
+}
+
+// More than a block of threads looks at at once.
+TEST_F(Kernels, SelectionsOfALargeVocabulary) {
+  Source source(19);
+  const int64_t vocabulary = 150000;
+  const std::vector<float> logits = numbers(source, vocabulary, Numbers::kUsual);
+  const There<float> there(logits);
+  const There<SelectRoom> room(1);
+  const There<Selected> selected(1);
+  for (const DeviceSelection& selection : {DeviceSelection{vocabulary, 40, 1, 0, 0, 0},
+                                           DeviceSelection{vocabulary, 0, 0.7f, -2, 3, 4}}) {
+    run([&](Stream& stream) {
+      select_rows(stream,
+                  {selection,
+                   there.data(),
+                   there.data(),
+                   vocabulary,
+                   {},
+                   nullptr,
+                   room.data(),
+                   selected.data()},
+                  1);
+    });
+    const Selected back = selected.back()[0];
+    EXPECT_LT(back.count, 80);
+    expect_selected(selection, logits.data(), back, "first " + std::to_string(selection.first));
+  }
+}
+
+// Logits as they are: ties, NaN, infinities.
+TEST_F(Kernels, SelectionsOfOddLogits) {
+  Source source(17);
+  const int64_t vocabulary = 1000, stride = 1010, rows = 8;
   std::vector<float> logits(size_t(rows * stride));
-  for (float& v : logits) v = float(source.up_to(40)) - 20.0f;  // with many equals
+  for (float& v : logits) v = float(source.up_to(400)) / 16 - 20.0f;
   const auto row = [&](int64_t r) { return logits.begin() + r * stride; };
   for (int64_t r = 0; r < rows; ++r) row(r)[vocabulary + 3] = 1e9f;  // beyond the vocabulary
-  row(1)[777] = 100.0f;
-  row(1)[778] = 100.0f;
+  row(1)[777] = row(1)[778] = 100.0f;
   row(2)[5] = NAN;
   std::fill_n(row(3), vocabulary, -INFINITY);
   std::fill_n(row(4), vocabulary, -1.0f);
   row(4)[600] = -0.0f;
   row(4)[601] = 0.0f;
   row(5)[999] = INFINITY;
+  std::fill_n(row(6), vocabulary, -INFINITY);
+  row(6)[321] = -7.0f;
+  std::fill_n(row(7), vocabulary, 3.0f);
   const There<float> there(logits);
-  const There<unsigned long long> found(std::vector<unsigned long long>(size_t(rows), 0));
-  run([&](Stream& stream) {
-    largest_of_rows(stream, there.data(), stride, vocabulary, rows, found.data());
-  });
-  const std::vector<unsigned long long> keys = found.back();
-  for (int64_t r = 0; r < rows; ++r) {
-    const auto best = std::max_element(row(r), row(r) + vocabulary) - row(r);
-    const int32_t expected = r == 2 || r == 3 ? -1 : r == 4 ? 600 : int32_t(best);
-    EXPECT_EQ(token_of_key(keys[size_t(r)]), expected) << "row " << r;
+  const There<SelectRoom> room(rows);
+  const There<Selected> selected(rows);
+  const auto select = [&](int32_t first, float temperature, double log_min_p) {
+    run([&](Stream& stream) {
+      select_rows(stream,
+                  {{vocabulary, first, temperature, log_min_p, 3, 4},
+                   there.data(),
+                   there.data(),
+                   stride,
+                   {},
+                   nullptr,
+                   room.data(),
+                   selected.data()},
+                  rows);
+    });
+    return selected.back();
+  };
+  const auto tokens = [](const Selected& s) {
+    std::vector<int32_t> t;
+    for (int32_t i = 0; i < std::min(s.count, kDeviceSelected); ++i) t.push_back(s.logit[i].token);
+    std::sort(t.begin(), t.end());
+    return t;
+  };
+  const auto has = [&](const Selected& s, int32_t token) {
+    const std::vector<int32_t> t = tokens(s);
+    return std::find(t.begin(), t.end(), token) != t.end();
+  };
+  using Tokens = std::vector<int32_t>;
+  std::vector<Selected> found = select(1, 1.0f, -INFINITY);
+  EXPECT_EQ(tokens(found[1]), (Tokens{777, 778}));
+  EXPECT_TRUE(has(found[2], 5)) << "a NaN is listed";
+  EXPECT_EQ(tokens(found[4]), (Tokens{600, 601}));
+  EXPECT_EQ(tokens(found[5]), (Tokens{999}));
+  EXPECT_EQ(tokens(found[6]), (Tokens{321}));
+  for (int r : {3, 7}) EXPECT_GT(found[size_t(r)].count, kDeviceSelected) << "row " << r;
+  for (const double log_min_p : {double{-INFINITY}, -3.0}) {
+    found = select(0, 0.5f, log_min_p);
+    for (int64_t r : {0, 1, 4, 6}) {
+      const Selected& s = found[size_t(r)];
+      if (s.count > kDeviceSelected) continue;
+      expect_selected({vocabulary, 0, 0.5f, log_min_p, 3, 4}, &row(r)[0], s,
+                      "row " + std::to_string(r));
+    }
+    EXPECT_LT(found[0].count, 40);
+    EXPECT_TRUE(has(found[2], 5)) << "a NaN is listed";
+    // Infinitely large: alone, or everything.
+    EXPECT_TRUE(found[5].count > kDeviceSelected || has(found[5], 999));
+    EXPECT_TRUE(found[3].count == 0 || found[3].count > kDeviceSelected);
   }
 }
 

@@ -76,10 +76,12 @@ struct Logged {
 };
 
 Model open_model(const std::string& path, const char* device, bitnet_error* why = nullptr,
-                 uint32_t flags = 0, Logged* logged = nullptr) {
+                 uint32_t flags = 0, Logged* logged = nullptr,
+                 bitnet_head head = BITNET_HEAD_AUTO) {
   bitnet_model_options options = BITNET_MODEL_OPTIONS_INIT;
   options.device = device;
   options.flags = flags;
+  options.head = head;
   if (logged) {
     options.log = Logged::take;
     options.log_user = logged;
@@ -131,9 +133,10 @@ INSTANTIATE_TEST_SUITE_P(EveryModel, Devices, testing::ValuesIn(model_paths()), 
 
 // The same calls on the CPU and on a device.
 struct Both {
-  explicit Both(const std::string& path, uint32_t positions = 0, uint32_t batch = 0)
-      : cpu_model(open_model(path, "cpu")),
-        device_model(open_model(path, "cuda")),
+  explicit Both(const std::string& path, uint32_t positions = 0, uint32_t batch = 0,
+                bitnet_head head = BITNET_HEAD_AUTO)
+      : cpu_model(open_model(path, "cpu", nullptr, 0, nullptr, head)),
+        device_model(open_model(path, "cuda", nullptr, 0, nullptr, head)),
         cpu(open_ctx(cpu_model, positions, batch)),
         device(open_ctx(device_model, positions, batch)) {}
 
@@ -224,26 +227,51 @@ TEST_P(Devices, LogitsHaveTheBitsOfTheCpu) {
   std::printf("%d rows of logits and hidden states have the CPU's bits\n", both.rows_compared);
 }
 
-// Greedy picks come from the device's own search, others from logits that are brought over.
+// Of a screened head and of a whole one: what the device lists, and, where that does not do, all
+// logits, of which a row's next pick is made as well.
 TEST_P(Devices, PicksAreThoseOfTheCpu) {
-  Both both(path());
-  const int32_t vocab = info_of(both.cpu_model).vocab_size;
-  std::mt19937 random(8);
-  both.decode(entries_of(0, 0, 5, BITNET_WANT_SAMPLE, vocab, random));
-  if (HasFatalFailure()) return;
-  bitnet_sampler_options greedy = BITNET_SAMPLER_OPTIONS_INIT, drawn = BITNET_SAMPLER_OPTIONS_INIT,
-                         penalized = BITNET_SAMPLER_OPTIONS_INIT;
-  drawn.temperature = 0.8f;
-  drawn.top_k = 20;
-  drawn.seed = 3;
-  penalized.repeat_penalty = 1.3f;
-  for (size_t entry = 0; entry < 5; ++entry) both.sample(entry, entry % 2 ? drawn : greedy);
-  for (int32_t position = 5; position < 15; ++position) {
-    const int32_t token = both.sample(position == 5 ? 4 : 0, position % 3   ? greedy
-                                                             : position % 2 ? drawn
-                                                                            : penalized);
-    both.decode({{token, position, 0, BITNET_WANT_SAMPLE}});
+  bitnet_sampler_options samplers[7];
+  for (bitnet_sampler_options& s : samplers) s = BITNET_SAMPLER_OPTIONS_INIT;
+  samplers[1].temperature = 0.8f;  // of the first few
+  samplers[1].top_k = 20;
+  samplers[1].top_p = 0.9f;
+  samplers[2].temperature = 1.3f;  // of all
+  samplers[3].temperature = 0.7f;
+  samplers[3].min_p = 0.1f;
+  samplers[4].temperature = 1.0f;  // by the weights of all
+  samplers[4].top_p = 0.8f;
+  samplers[5].repeat_penalty = 1.3f;
+  samplers[6].temperature = 0.5f;
+  samplers[6].top_k = 3;
+  for (const bitnet_head head : {BITNET_HEAD_FULL, BITNET_HEAD_SCREENED}) {
+    Both both(path(), 0, 0, head);
+    EXPECT_EQ(info_of(both.device_model).head, head);
+    const int32_t vocab = info_of(both.cpu_model).vocab_size;
+    std::mt19937 random(8);
+    uint64_t seed = 1;
+    both.decode(entries_of(0, 0, 5, BITNET_WANT_SAMPLE, vocab, random));
     if (HasFatalFailure()) return;
+    for (size_t entry = 0; entry < 5; ++entry) {
+      for (bitnet_sampler_options& sampler : samplers) {
+        sampler.seed = seed++;
+        both.sample(entry, sampler);
+      }
+    }
+    int32_t token = 1;
+    for (int32_t position = 5; position < 15; ++position) {
+      both.decode({{token, position, 0, BITNET_WANT_SAMPLE}});
+      if (HasFatalFailure()) return;
+      bitnet_sampler_options& sampler = samplers[position < 8 ? 0 : random() % 7];
+      sampler.seed = seed++;
+      token = both.sample(0, sampler);
+    }
+    bitnet_ctx_stats stats = BITNET_CTX_STATS_INIT;
+    ASSERT_EQ(bitnet_ctx_get_stats(both.device.get(), &stats, nullptr), BITNET_OK);
+    const bool screened = head == BITNET_HEAD_SCREENED;
+    EXPECT_EQ(stats.screened_tokens, screened ? 15u : 0u);
+    EXPECT_EQ(stats.head_rows, screened ? 0u : 15u);
+    EXPECT_EQ(stats.screened_rows > 0, screened);
+    EXPECT_EQ(stats.full_tokens > 0, screened);
   }
 }
 
@@ -293,22 +321,24 @@ std::string reply(const Ctx& ctx, const bitnet_generate_options& options,
 }
 
 TEST_P(Devices, GeneratedTextIsThatOfTheCpu) {
-  Both both(path(), 256);
   bitnet_sampler_options drawn = BITNET_SAMPLER_OPTIONS_INIT;
   drawn.temperature = 1.0f;
   drawn.min_p = 0.05f;
   drawn.seed = 11;
-  for (const bitnet_sampler_options* sampling :
-       {static_cast<const bitnet_sampler_options*>(nullptr), &std::as_const(drawn)}) {
-    bitnet_generate_options options = BITNET_GENERATE_OPTIONS_INIT;
-    options.prompt = "one two three one two three one two";
-    options.max_tokens = 12;
-    options.sampling = sampling;
-    options.flags = BITNET_GENERATE_IGNORE_END;
-    for (int32_t drafts : {-1, 4}) {
-      options.drafts = drafts;
-      EXPECT_EQ(reply(both.cpu, options, nullptr), reply(both.device, options, nullptr))
-          << drafts << " drafts";
+  for (const bitnet_head head : {BITNET_HEAD_FULL, BITNET_HEAD_SCREENED}) {
+    Both both(path(), 256, 0, head);
+    for (const bitnet_sampler_options* sampling :
+         {static_cast<const bitnet_sampler_options*>(nullptr), &std::as_const(drawn)}) {
+      bitnet_generate_options options = BITNET_GENERATE_OPTIONS_INIT;
+      options.prompt = "one two three one two three one two";
+      options.max_tokens = 12;
+      options.sampling = sampling;
+      options.flags = BITNET_GENERATE_IGNORE_END;
+      for (int32_t drafts : {-1, 4}) {
+        options.drafts = drafts;
+        EXPECT_EQ(reply(both.cpu, options, nullptr), reply(both.device, options, nullptr))
+            << drafts << " drafts";
+      }
     }
   }
 }

@@ -4,12 +4,15 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/memory.h"
 #include "compute/ops.h"
 #include "forward/attention.h"
+#include "sample/gumbel.h"
 
 namespace bitnet {
 
@@ -25,6 +28,7 @@ struct DeviceContext {
   std::vector<uint16_t> pages;
   std::vector<float> hidden, logits;  // [rows][width], [rows][vocab]
   std::vector<uint8_t> filled;        // [rows] 1: hidden, 2: logits, too
+  std::vector<DeviceLogit> selected;  // what select() lists
   DeviceCounts counts = {};
 };
 
@@ -84,8 +88,10 @@ uint64_t bytes_of(const Linear& map) noexcept {
   return static_cast<uint64_t>(packed_bytes(map.tiles.packing, map.tiles.rows, map.tiles.cols));
 }
 
+// A screened copy has bytes, and its contexts some more, though nothing is ever screened.
 uint64_t model_bytes(const DeviceModelParts* parts) noexcept {
   uint64_t bytes = bytes_of(parts->embeddings) + (parts->tied_head ? 0 : bytes_of(parts->head));
+  if (parts->screened) bytes += static_cast<uint64_t>(parts->head.rows * parts->head.cols / 2);
   for (int64_t i = 0; i < parts->layers; ++i) {
     for (const auto map : kMaps) bytes += bytes_of(parts->layer[i].*map);
   }
@@ -94,8 +100,9 @@ uint64_t model_bytes(const DeviceModelParts* parts) noexcept {
 
 uint64_t context_bytes(const DeviceModelParts* parts,
                        const DeviceContextOptions* options) noexcept {
+  const int64_t screen = parts->screened ? parts->vocab : 0;
   return static_cast<uint64_t>(options->pages * page_numbers(*parts) * 2 +
-                               (options->batch * parts->width + parts->vocab) * 4);
+                               (options->batch * parts->width + parts->vocab + screen) * 4);
 }
 
 template <class T>
@@ -183,6 +190,7 @@ void context_close(DeviceContext* context) noexcept {
 }
 
 bitnet_status reserve_rows(DeviceContext* context, int64_t rows, bitnet_error* why) noexcept {
+  context->selected = {};
   if (fails(Call::kReserveRows)) return failure(why);
   resize_rows(*context, std::max(rows, static_cast<int64_t>(context->filled.size())));
   return BITNET_OK;
@@ -203,7 +211,8 @@ class Token {
       feed_forward(m_.layer[layer_]);
     }
     for (int64_t i = 0; i < batch_.wanted_count; ++i) {
-      if (batch_.wanted[i] == t_) read_out(batch_.first_row + i, batch_.want_logits[i] != 0);
+      if (batch_.wanted[i] == t_)
+        read_out(batch_.first_row + i, batch_.want[i] != DeviceWant::kHidden);
     }
   }
 
@@ -342,12 +351,14 @@ void check_batch(const DeviceContext& c, const DeviceBatch& b) noexcept {
     if (b.wanted[i] < 0 || b.wanted[i] >= b.tokens || (i > 0 && b.wanted[i] <= b.wanted[i - 1])) {
       broken("wanted tokens ascend");
     }
+    if (b.want[i] > DeviceWant::kSample) broken("want is one of three");
   }
 }
 
 bitnet_status forward(DeviceContext* context, const DeviceBatch* batch,
                       bitnet_error* why) noexcept {
   check_batch(*context, *batch);
+  context->selected = {};
   const bool failing = fails(Call::kForward);
   const DoubleControls& controls = double_controls();
   for (int64_t layer = 0; layer < context->model->parts.layers; ++layer) {
@@ -387,18 +398,86 @@ bitnet_status read_logits(DeviceContext* c, int64_t row, float* logits,
   return BITNET_OK;
 }
 
-bitnet_status largest(DeviceContext* c, int64_t row, int64_t vocabulary, int32_t* token,
-                      bitnet_error* why) noexcept {
-  if (fails(Call::kLargest)) return failure(why);
-  if (!is_filled(c, row, 2)) return BITNET_OK;
-  const float* logits = c->logits.data() + row * c->model->parts.vocab;
-  int64_t best = 0;
-  bool has_nan = false;
-  for (int64_t i = 0; i < vocabulary; ++i) {
-    has_nan |= std::isnan(logits[i]);
-    if (logits[i] > logits[best]) best = i;
+// ---- The few logits of a row that a pick depends on: no more than it needs --------------------
+
+using Logits = std::span<const float>;
+
+float largest_of(Logits logits) noexcept {
+  float largest = -INFINITY;
+  for (float l : logits) largest = std::max(largest, l);  // passes over NaN
+  return largest;
+}
+
+// The n-th largest, or -infinity.
+float nth_largest(Logits logits, int32_t n) {
+  std::vector<float> some;
+  for (float l : logits) {
+    if (!std::isnan(l)) some.push_back(l);
   }
-  *token = has_nan || logits[best] == -INFINITY ? -1 : static_cast<int32_t>(best);
+  if (some.size() < static_cast<size_t>(n)) return -INFINITY;
+  std::nth_element(some.begin(), some.begin() + (n - 1), some.end(), std::greater<float>());
+  return some[static_cast<size_t>(n - 1)];
+}
+
+bool cuts_by_min_p(const DeviceSelection& s) noexcept {
+  return s.log_min_p > -static_cast<double>(INFINITY);
+}
+
+// Stage 6 of sample/sampler.h, token after token.
+std::vector<bool> winners(Logits logits, const DeviceSelection& s) {
+  const double least =
+      cuts_by_min_p(s) ? static_cast<double>(largest_of(logits)) + s.log_min_p : -INFINITY;
+  std::vector<double> score(logits.size(), -INFINITY);
+  double best = -INFINITY;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const double logit = static_cast<double>(logits[i]);
+    if (!(logit >= least)) continue;
+    score[i] = logit / static_cast<double>(s.temperature) +
+               gumbel_noise(s.seed, s.draw, static_cast<int32_t>(i));
+    best = std::max(best, score[i]);
+  }
+  std::vector<bool> can(logits.size());
+  for (size_t i = 0; i < logits.size(); ++i) can[i] = score[i] == best;
+  return can;
+}
+
+std::vector<bool> chosen(Logits logits, const DeviceSelection& s) {
+  std::vector<bool> listed(logits.size());
+  if (s.first == 0) listed = winners(logits, s);
+  const bool largest_counts = s.first > 0 || cuts_by_min_p(s);
+  const float least = nth_largest(logits, std::max(s.first, 1));
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (largest_counts && logits[i] >= least) listed[i] = true;
+    if (logits[i] == -INFINITY) listed[i] = false;
+    if (std::isnan(logits[i])) listed[i] = true;
+  }
+  return listed;
+}
+
+void check_selection(const DeviceContext& c, const DeviceSelection& s) noexcept {
+  if (s.vocabulary < 1 || s.vocabulary > c.model->parts.vocab) broken("vocabulary is 1..vocab");
+  if (s.first < 0) broken("first is 0 or more");
+  if (s.first > 0) return;
+  if (!(s.temperature >= 1e-4f && s.temperature <= 1e4f)) broken("temperature is 1e-4..1e4");
+  if (!(s.log_min_p < 0)) broken("log_min_p is below 0");
+}
+
+// The last token first: nothing says that they come in order.
+bitnet_status select(DeviceContext* c, int64_t row, const DeviceSelection* selection,
+                     DeviceSelected* selected, bitnet_error* why) noexcept {
+  c->selected = {};
+  *selected = {};
+  if (fails(Call::kSelect)) return failure(why);
+  check_selection(*c, *selection);
+  if (!is_filled(c, row, 2)) return BITNET_OK;
+  const Logits logits(c->logits.data() + row * c->model->parts.vocab,
+                      static_cast<size_t>(selection->vocabulary));
+  const std::vector<bool> listed = chosen(logits, *selection);
+  for (size_t i = logits.size(); i-- > 0;) {
+    if (listed[i]) c->selected.push_back({static_cast<int32_t>(i), logits[i]});
+  }
+  const int32_t count = static_cast<int32_t>(c->selected.size());
+  if (count <= double_controls().selected) *selected = {c->selected.data(), count};
   return BITNET_OK;
 }
 
@@ -472,7 +551,7 @@ const DeviceTable& double_table() noexcept {
       forward,
       read_hidden,
       read_logits,
-      largest,
+      select,
       copy_page,
       read_page,
       write_page,

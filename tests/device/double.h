@@ -16,7 +16,7 @@ enum class Call : int32_t {
   kForward,
   kReadHidden,
   kReadLogits,
-  kLargest,
+  kSelect,
   kCopyPage,
   kReadPage,
   kWritePage,
@@ -27,6 +27,7 @@ enum class Call : int32_t {
 struct DoubleControls {
   int32_t devices = 2;
   uint64_t memory = uint64_t{1} << 40;  // of each
+  int32_t selected = kDeviceSelected;   // that select() lists, at most
   // The call that fails, after so many that do not, how, and only once: to go on failing is the
   // library's part.
   Call failing = Call::kNone;

@@ -15,10 +15,11 @@
 
 namespace bitnet::test {
 
-// The models that the environment names, each prepared for both.
+// A model prepared for both. head: on the double; the CPU computes every row.
 class TwoWays {
  public:
-  explicit TwoWays(const char* path) : mapping_(Mapping::open(path)) {
+  explicit TwoWays(const char* path, bitnet_head head = BITNET_HEAD_FULL)
+      : mapping_(Mapping::open(path)) {
     EXPECT_TRUE(mapping_.ok()) << mapping_.status().text();
     gguf_ = Gguf::parse(mapping_.value().bytes());
     EXPECT_TRUE(gguf_.ok()) << gguf_.status().text();
@@ -27,10 +28,13 @@ class TwoWays {
     device_.table = &double_table();
     EXPECT_EQ(double_table().info(0, &device_.info, nullptr), BITNET_OK);
     double_controls() = {};
-    cpu_ = Weights::prepare(*model_.value(), *select_ops(nullptr), {});
+    Weights::Options on_cpu;
+    on_cpu.head = BITNET_HEAD_FULL;
+    cpu_ = Weights::prepare(*model_.value(), *select_ops(nullptr), on_cpu);
     EXPECT_TRUE(cpu_.ok()) << cpu_.status().text();
     Weights::Options on_device;
     on_device.device = &device_;
+    on_device.head = head;
     on_double_ = Weights::prepare(*model_.value(), *select_ops(nullptr), on_device);
     EXPECT_TRUE(on_double_.ok()) << on_double_.status().text();
   }
@@ -54,6 +58,9 @@ class TwoWays {
   Result<Ptr<const Weights>> on_double_ = none<Ptr<const Weights>>();
 };
 
+constexpr bitnet_head kHeads[] = {BITNET_HEAD_FULL, BITNET_HEAD_SCREENED};
+
+// That the environment names.
 inline std::vector<std::string> models() {
   std::vector<std::string> paths;
   const char* list = std::getenv("BITNET_MODELS");

@@ -1,6 +1,9 @@
 // A context on a device gives the bits of one on the CPU, and what happens to a batch does not
 // depend on where it was computed. Finds: a page of the wrong sequence, a row of the wrong entry, a
 // failure of the device that is lost, that shows in a sequence, or that is forgotten.
+#include <algorithm>
+#include <cmath>
+#include <functional>
 #include <random>
 
 #include "device/run.h"
@@ -12,6 +15,7 @@ using test::Call;
 using test::calls_of;
 using test::context_options;
 using test::double_controls;
+using test::kHeads;
 using test::models;
 using test::open_context;
 using test::same_floats;
@@ -25,6 +29,25 @@ constexpr uint32_t kWants[] = {0,
                                BITNET_WANT_EMBEDDING,
                                BITNET_WANT_SAMPLE,
                                BITNET_WANT_SAMPLE | BITNET_WANT_LOGITS | BITNET_WANT_EMBEDDING};
+
+DeviceSelection first_of(int64_t vocabulary, int32_t first) {
+  return {vocabulary, first, 0, -static_cast<double>(INFINITY), 0, 0};
+}
+
+// Of an entry that stayed on the device the largest logits are selected, and nothing else.
+void expect_selected(ReadOut& device, uint64_t entry, const float* all, int64_t vocabulary,
+                     int32_t first) {
+  std::vector<float> expected(all, all + vocabulary);
+  std::nth_element(expected.begin(), expected.begin() + (first - 1), expected.end(),
+                   std::greater<float>());
+  const float least = expected[static_cast<size_t>(first - 1)];
+  std::transform(all, all + vocabulary, expected.begin(),
+                 [=](float l) { return l >= least ? l : -INFINITY; });
+  const auto found = device.selected_logits(entry, first_of(vocabulary, first));
+  ASSERT_TRUE(found.ok()) << found.status().text();
+  ASSERT_NE(found.value(), nullptr);
+  ASSERT_TRUE(same_floats(expected.data(), found.value(), vocabulary)) << "first " << first;
+}
 
 // What entry `i` of the last batch gave is the same, a sample compared by all of its logits.
 void expect_same_results(const TwoWays& two, Context& cpu, Context& device,
@@ -44,10 +67,7 @@ void expect_same_results(const TwoWays& two, Context& cpu, Context& device,
       const auto logits = d.device_logits(i);
       ASSERT_TRUE(logits.ok()) << logits.status().text();
       ASSERT_TRUE(same_floats(c.logits(i), logits.value(), h.vocab)) << "entry " << i;
-      const auto largest = d.largest(i, h.vocab);
-      ASSERT_TRUE(largest.ok());
-      const float* all = c.logits(i);
-      ASSERT_EQ(largest.value(), std::max_element(all, all + h.vocab) - all);
+      for (int32_t first : {1, 40, 2}) expect_selected(d, i, c.logits(i), h.vocab, first);
     } else {
       EXPECT_FALSE(d.logits(i) || d.stayed_on_device(i));
     }
@@ -80,45 +100,52 @@ void expect_same_sequences(const Context& a, const Context& b) {
   ASSERT_EQ(a.cache().pages_free(), b.cache().pages_free());
 }
 
+void expect_same_steps(const std::string& path, bitnet_head head) {
+  const TwoWays two(path.c_str(), head);
+  for (uint32_t seed = 0; seed < 3; ++seed) {
+    std::mt19937 random(seed);
+    auto cpu = open_context(two.cpu(), context_options());
+    auto device = open_context(two.on_double(), context_options());
+    for (int step = 0; step < 40; ++step) {
+      const int64_t s = random() % 4, to = random() % 4;
+      switch (random() % 6) {
+        case 0:
+          cpu->cache().fork(s, to);
+          device->cache().fork(s, to);
+          break;
+        case 1: {
+          const int64_t keep = random() % (cpu->cache().length(s) + 1);
+          cpu->cache().truncate(s, keep);
+          device->cache().truncate(s, keep);
+          break;
+        }
+        default: {
+          const Entries entries = random_entries(random, two, *cpu);
+          if (entries.empty()) break;
+          const Status a = cpu->decode(entries), b = device->decode(entries);
+          ASSERT_EQ(a.code(), b.code()) << b.text();
+          ASSERT_EQ(std::string(a.text()), b.text());
+          if (a.ok()) expect_same_results(two, *cpu, *device, entries);
+        }
+      }
+      expect_same_sequences(*cpu, *device);
+      if (testing::Test::HasFatalFailure())
+        FAIL() << path << ", seed " << seed << ", step " << step;
+    }
+    EXPECT_EQ(cpu->stats().token_hash, device->stats().token_hash);
+    EXPECT_EQ(cpu->stats().tokens, device->stats().tokens);
+    const ReadOut::Counts &c = cpu->read_out().counts(), &d = device->read_out().counts();
+    EXPECT_EQ(c.rows, d.rows + d.screened);
+    EXPECT_EQ(d.screened > 0, head == BITNET_HEAD_SCREENED);
+    EXPECT_EQ(double_controls().broken, nullptr) << double_controls().broken;
+    EXPECT_LE(double_controls().largest_batch, 7);
+    EXPECT_GT(calls_of(double_controls(), Call::kCopyPage), 0u) << "forks were written to";
+  }
+}
+
 TEST(OnDevice, BatchesForksAndTruncationsGiveTheBitsOfTheCpu) {
   for (const std::string& path : models()) {
-    const TwoWays two(path.c_str());
-    for (uint32_t seed = 0; seed < 6; ++seed) {
-      std::mt19937 random(seed);
-      auto cpu = open_context(two.cpu(), context_options());
-      auto device = open_context(two.on_double(), context_options());
-      for (int step = 0; step < 40; ++step) {
-        const int64_t s = random() % 4, to = random() % 4;
-        switch (random() % 6) {
-          case 0:
-            cpu->cache().fork(s, to);
-            device->cache().fork(s, to);
-            break;
-          case 1: {
-            const int64_t keep = random() % (cpu->cache().length(s) + 1);
-            cpu->cache().truncate(s, keep);
-            device->cache().truncate(s, keep);
-            break;
-          }
-          default: {
-            const Entries entries = random_entries(random, two, *cpu);
-            if (entries.empty()) break;
-            const Status a = cpu->decode(entries), b = device->decode(entries);
-            ASSERT_EQ(a.code(), b.code()) << b.text();
-            ASSERT_EQ(std::string(a.text()), b.text());
-            if (a.ok()) expect_same_results(two, *cpu, *device, entries);
-          }
-        }
-        expect_same_sequences(*cpu, *device);
-        if (HasFatalFailure()) FAIL() << path << ", seed " << seed << ", step " << step;
-      }
-      EXPECT_EQ(cpu->stats().token_hash, device->stats().token_hash);
-      EXPECT_EQ(cpu->stats().tokens, device->stats().tokens);
-      EXPECT_EQ(cpu->read_out().counts().rows, device->read_out().counts().rows);
-      EXPECT_EQ(double_controls().broken, nullptr) << double_controls().broken;
-      EXPECT_LE(double_controls().largest_batch, 7);
-      EXPECT_GT(calls_of(double_controls(), Call::kCopyPage), 0u) << "forks were written to";
-    }
+    for (bitnet_head head : kHeads) expect_same_steps(path, head);
   }
   EXPECT_EQ(double_controls().live_contexts, 0);
   EXPECT_EQ(double_controls().live_models, 0);
@@ -159,18 +186,106 @@ TEST(OnDevice, RowsAreThoseThatMustStay) {
   EXPECT_EQ(double_controls().broken, nullptr);
 }
 
+// Sampling takes no more.
 TEST(OnDevice, TakesNothingOfTheHostButAFewRows) {
-  const TwoWays two(models()[0].c_str());
-  const Context::Options options = context_options(4096, 64);
-  auto device = open_context(two.on_double(), options);
-  EXPECT_EQ(device->threads(), 1);
-  EXPECT_EQ(device->cache().bytes(), KvCache::bytes_of(two.model().hyper, 4096));
-  const uint64_t on_device = Context::device_bytes_of(two.model(), options, two.device());
-  const uint64_t on_host = Context::work_bytes_of(two.model(), options, two.device());
-  EXPECT_EQ(device->work_bytes(), on_host + on_device - device->cache().bytes());
-  EXPECT_EQ(two.on_double().bytes(), UploadedModel::bytes_of(two.device(), two.model()));
-  EXPECT_EQ(two.on_double().kind(), BITNET_WEIGHTS_2BIT);
-  EXPECT_EQ(two.on_double().screen, nullptr);
+  for (bitnet_head head : kHeads) {
+    const bool screened = head == BITNET_HEAD_SCREENED;
+    const TwoWays two(models()[0].c_str(), head);
+    const Context::Options options = context_options(4096, 64);
+    auto device = open_context(two.on_double(), options);
+    EXPECT_EQ(device->threads(), 1);
+    EXPECT_EQ(device->cache().bytes(), KvCache::bytes_of(two.model().hyper, 4096));
+    const uint64_t on_device =
+        Context::device_bytes_of(two.model(), options, screened, two.device());
+    const uint64_t on_host = Context::work_bytes_of(two.model(), options, two.device());
+    EXPECT_EQ(device->work_bytes(), on_host + on_device - device->cache().bytes());
+    ASSERT_TRUE(device->decode(Entries{{1, 0, 0, BITNET_WANT_SAMPLE}}).ok());
+    ASSERT_TRUE(device->read_out().selected_logits(0, first_of(100, 3)).ok());
+    ASSERT_TRUE(device->read_out().device_logits(0).ok());
+    EXPECT_EQ(device->work_bytes(), on_host + on_device - device->cache().bytes());
+    EXPECT_EQ(two.on_double().bytes(),
+              UploadedModel::bytes_of(two.device(), two.model(), screened));
+    EXPECT_EQ(two.on_double().kind(), BITNET_WEIGHTS_2BIT);
+    EXPECT_EQ(two.on_double().screen, nullptr);
+    EXPECT_EQ(two.on_double().screened(), screened);
+  }
+}
+
+// The copy is room of the device's, and what sampling a token reads in place of the head.
+TEST(OnDevice, AScreenedHeadHasItsBytes) {
+  const TwoWays full(models()[0].c_str()), screened(models()[0].c_str(), BITNET_HEAD_SCREENED);
+  const UploadedModel &a = *full.on_double().device, &b = *screened.on_double().device;
+  EXPECT_EQ(a.screened_bytes(), 0u);
+  EXPECT_GT(b.screened_bytes(), 0u);
+  EXPECT_EQ(b.bytes(), a.bytes() + b.screened_bytes());
+  const DenseMatrix& head = full.model().head;
+  EXPECT_EQ(full.on_double().bytes_per_token() - static_cast<uint64_t>(head.rows * head.row_bytes) +
+                b.screened_bytes(),
+            screened.on_double().bytes_per_token());
+  EXPECT_NE(Context::device_bytes_of(full.model(), context_options(), false, full.device()),
+            Context::device_bytes_of(full.model(), context_options(), true, full.device()));
+  Device small = full.device();
+  small.info.free = a.bytes();
+  EXPECT_TRUE(UploadedModel::check_room(small, full.model(), false).ok());
+  EXPECT_EQ(UploadedModel::check_room(small, full.model(), true).code(), BITNET_E_MEMORY);
+}
+
+TEST(OnDevice, CountsTellWhatWasScreened) {
+  for (bitnet_head head : kHeads) {
+    const uint64_t screened = head == BITNET_HEAD_SCREENED ? 1 : 0;
+    const TwoWays two(models()[0].c_str(), head);
+    auto device = open_context(two.on_double(), context_options());
+    ReadOut& read_out = device->read_out();
+    ASSERT_TRUE(device
+                    ->decode(Entries{{1, 0, 0, BITNET_WANT_LOGITS},
+                                     {2, 1, 0, BITNET_WANT_EMBEDDING},
+                                     {3, 2, 0, BITNET_WANT_SAMPLE | BITNET_WANT_LOGITS},
+                                     {4, 3, 0, BITNET_WANT_SAMPLE | BITNET_WANT_EMBEDDING}})
+                    .ok());
+    EXPECT_EQ(read_out.counts().rows, 3 - screened);
+    EXPECT_EQ(read_out.counts().screened, screened);
+    for (int32_t first : {3, 5}) {
+      const auto few = read_out.selected_logits(3, first_of(200, first));
+      ASSERT_TRUE(few.ok() && few.value());
+    }
+    EXPECT_EQ(read_out.counts().exact, 8 * screened);
+    EXPECT_EQ(read_out.counts().full, 0u);
+    ASSERT_TRUE(read_out.device_logits(3).ok());
+    EXPECT_EQ(read_out.counts().full, screened);
+    EXPECT_EQ(read_out.counts().exact, 8 * screened);
+    EXPECT_EQ(read_out.counts().rows, 3 - screened);
+    EXPECT_EQ(read_out.counts().narrowed, 0u);
+    EXPECT_EQ(read_out.counts().widest_bound, 0.0);
+    EXPECT_EQ(double_controls().broken, nullptr) << double_controls().broken;
+  }
+}
+
+// What few logits leave behind does not show in other few, nor what all leave, nor a failure.
+TEST(OnDevice, TooManySelectedAreNone) {
+  const TwoWays two(models()[0].c_str(), BITNET_HEAD_SCREENED);
+  auto cpu = open_context(two.cpu(), context_options());
+  auto device = open_context(two.on_double(), context_options());
+  const Entries entries = {{1, 0, 0, BITNET_WANT_SAMPLE}, {9, 1, 0, BITNET_WANT_SAMPLE}};
+  ASSERT_TRUE(cpu->decode(entries).ok() && device->decode(entries).ok());
+  ReadOut& read_out = device->read_out();
+  double_controls().selected = 7;
+  for (int round = 0; round < 2; ++round) {
+    for (uint64_t i : {0, 1}) {
+      const float* all = cpu->read_out().logits(i);
+      expect_selected(read_out, i, all, 200, 7);
+      const auto none = read_out.selected_logits(i, first_of(200, 8));
+      ASSERT_TRUE(none.ok());
+      EXPECT_EQ(none.value(), nullptr);
+      expect_selected(read_out, i, all, 150, 2);
+      if (round == 0) continue;
+      ASSERT_TRUE(same_floats(all, read_out.device_logits(i).value(), two.model().hyper.vocab));
+    }
+  }
+  EXPECT_EQ(read_out.counts().exact, 2u * 2 * (7 + 2));
+  EXPECT_EQ(read_out.counts().full, 2u);
+  double_controls().failing = Call::kSelect;
+  EXPECT_EQ(read_out.selected_logits(0, first_of(200, 1)).status().code(), BITNET_E_DEVICE);
+  EXPECT_EQ(read_out.device_logits(0).status().code(), BITNET_E_DEVICE) << "for good";
 }
 
 TEST(OnDevice, CancellingIsHeardBetweenLayersAndOnce) {

@@ -6,9 +6,9 @@
 #include <limits>
 #include <vector>
 
+#include "base/philox.h"
 #include "sample/exp_log.h"
 #include "sample/gumbel.h"
-#include "sample/philox.h"
 
 namespace bitnet {
 namespace {

@@ -1,6 +1,9 @@
 // Whatever lives between calls is the same with a device: picks, replies with and without drafts,
 // saved sequences both ways. Finds: a pick from too few logits, a page saved from the wrong place,
 // a failed loading that shows.
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 
 #include "device/run.h"
@@ -16,6 +19,7 @@ using test::Call;
 using test::calls_of;
 using test::context_options;
 using test::double_controls;
+using test::kHeads;
 using test::models;
 using test::open_context;
 using test::TwoWays;
@@ -108,55 +112,161 @@ TEST(SessionOnDevice, AFailedLoadingLeavesTheSequence) {
 
 SamplerOptions random_sampling(test::Random& random, std::vector<LogitBias>& bias) {
   SamplerOptions o;
-  o.temperature = random.one_of({0.0f, 0.0f, 0.7f, 1.5f});
-  o.top_k = random.one_of({0, 0, 1, 40});
-  o.top_p = random.one_of({0.0f, 0.9f});
+  o.temperature = random.one_of({0.0f, 0.0f, 0.7f, 1.5f, 100.0f});
+  o.top_k = random.one_of({0, 0, 1, 40, 260});
+  o.top_p = random.one_of({0.0f, 0.0f, 0.9f});
   o.min_p = random.one_of({0.0f, 0.1f});
-  if (random.one_in(2)) o.repeat_penalty = random.one_of({1.0f, 1.3f});
+  if (random.one_in(3)) o.repeat_penalty = random.one_of({1.0f, 1.3f});
   o.seed = random.bits();
-  if (random.one_in(3)) bias.push_back({static_cast<int32_t>(random.up_to(100)), 3.0f});
+  if (random.one_in(6)) bias.push_back({static_cast<int32_t>(random.up_to(2)), 3.0f});
   o.bias = bias;
   return o;
 }
 
-TEST(SessionOnDevice, PicksAreThoseOfTheCpu) {
-  const TwoWays two(models()[0].c_str());
+// Picks after an entry, by one sampler each.
+class Pair {
+ public:
+  explicit Pair(const SamplerOptions& options)
+      : cpu_(Sampler::open(options)), device_(Sampler::open(options)) {
+    EXPECT_TRUE(cpu_.ok() && device_.ok());
+  }
+  bool selects(int64_t vocabulary) const {
+    return device_.value()->selection(vocabulary).has_value();
+  }
+  void accept(int32_t token) {
+    EXPECT_TRUE(cpu_.value()->accept(token).ok() && device_.value()->accept(token).ok());
+  }
+  // The CPU's, and in the same words if it fails.
+  Status expect_same_pick(Context& cpu, Context& device, uint64_t entry, int64_t vocabulary) {
+    int32_t expected = -1, found = -1;
+    const Status a = pick_token(cpu.read_out(), entry, vocabulary, *cpu_.value(), &expected);
+    const Status b = pick_token(device.read_out(), entry, vocabulary, *device_.value(), &found);
+    EXPECT_EQ(expected, found);
+    EXPECT_EQ(a.code(), b.code());
+    EXPECT_STREQ(a.text(), b.text());
+    return a;
+  }
+
+ private:
+  Result<Ptr<Sampler>> cpu_, device_;
+};
+
+// most: that the device lists.
+void expect_same_picks(bitnet_head head, int32_t most) {
+  const TwoWays two(models()[0].c_str(), head);
   auto cpu = open_context(two.cpu(), context_options());
   auto device = open_context(two.on_double(), context_options());
+  double_controls().selected = most;
   test::Random random(7);
   const int64_t vocabulary = two.model().hyper.vocab - 3;
-  uint64_t largest = 0, copies = 0;
-  for (int32_t step = 0; step < 200; ++step) {
+  uint64_t selections = 0, copies = 0;
+  for (int32_t step = 0; step < 250; ++step) {
     const bitnet_batch_entry entry = {static_cast<int32_t>(random.up_to(200)), step, 0,
                                       BITNET_WANT_SAMPLE};
     ASSERT_TRUE(cpu->decode({&entry, 1}).ok() && device->decode({&entry, 1}).ok());
     std::vector<LogitBias> bias;
     const SamplerOptions options = random_sampling(random, bias);
-    auto a = Sampler::open(options), b = Sampler::open(options);
-    ASSERT_TRUE(a.ok() && b.ok());
-    const bool plain = b.value()->picks_largest();
-    EXPECT_EQ(plain, options.temperature == 0 && bias.empty() &&
-                         (options.repeat_penalty == 0 || options.repeat_penalty == 1));
-    int32_t expected = -1, found = -2;
-    ASSERT_TRUE(pick_token(cpu->read_out(), 0, vocabulary, *a.value(), &expected).ok());
-    ASSERT_TRUE(pick_token(device->read_out(), 0, vocabulary, *b.value(), &found).ok());
-    ASSERT_EQ(expected, found) << "step " << step;
-    (plain ? largest : copies) += 1;
+    Pair pair(options);
+    if (random.one_in(2)) pair.accept(static_cast<int32_t>(random.up_to(200)));
+    const bool selects = pair.selects(vocabulary);
+    const bool too_many = options.temperature > 0 && options.top_k > most;
+    ASSERT_TRUE(pair.expect_same_pick(*cpu, *device, 0, vocabulary).ok());
+    ASSERT_FALSE(testing::Test::HasFailure()) << "step " << step;
+    selections += selects;
+    copies += !selects || too_many;
   }
-  EXPECT_EQ(calls_of(double_controls(), Call::kLargest), largest);
+  EXPECT_EQ(calls_of(double_controls(), Call::kSelect), selections);
   EXPECT_EQ(calls_of(double_controls(), Call::kReadLogits), copies);
-  EXPECT_GT(largest, 30u);
-  EXPECT_GT(copies, 30u);
+  EXPECT_GT(selections, 100u);
+  EXPECT_GT(copies, 50u);
+  const ReadOut::Counts& counts = device->read_out().counts();
+  const bool screened = head == BITNET_HEAD_SCREENED;
+  EXPECT_EQ(counts.screened, screened ? 250u : 0u);
+  EXPECT_EQ(counts.full, screened ? copies : 0u);
+  EXPECT_EQ(counts.exact >= selections / 2, screened);
+  EXPECT_EQ(double_controls().broken, nullptr) << double_controls().broken;
+}
+
+TEST(SessionOnDevice, PicksAreThoseOfTheCpu) {
+  for (bitnet_head head : kHeads) {
+    for (int32_t most : {kDeviceSelected, 20}) expect_same_picks(head, most);
+  }
+}
+
+// A copy of a model whose head, which is its embeddings, has infinities and numbers that are none:
+// the logits of tokens 0 and 1 are infinite, those of 90 and 150 NaN.
+class BrokenModel {
+ public:
+  explicit BrokenModel(const std::string& from) {
+    std::string folder = (std::filesystem::temp_directory_path() / "bitnet-broken-XXXXXX").string();
+    EXPECT_NE(mkdtemp(folder.data()), nullptr);
+    folder_ = folder;
+    std::filesystem::copy_file(from, path());
+    auto mapping = Mapping::open(from.c_str());
+    EXPECT_TRUE(mapping.ok());
+    const auto gguf = Gguf::parse(mapping.value().bytes());
+    EXPECT_TRUE(gguf.ok());
+    const auto model = ModelDescription::open(gguf.value(), {});
+    EXPECT_TRUE(model.ok() && model.value()->tied_head);
+    const DenseMatrix& head = model.value()->head;
+    EXPECT_EQ(head.type, DenseType::kF16);
+    const int64_t start = head.data - mapping.value().bytes().data();
+    std::fstream file(path(), std::ios::in | std::ios::out | std::ios::binary);
+    const auto put = [&](int64_t row, uint16_t half) {
+      file.seekp(start + row * head.row_bytes);
+      file.write(reinterpret_cast<const char*>(&half), sizeof half);
+    };
+    for (int64_t row : {0, 1}) put(row, 0x7c00);
+    for (int64_t row : {90, 150}) put(row, 0x7e00);
+    EXPECT_TRUE(file.good());
+  }
+  ~BrokenModel() { std::filesystem::remove_all(folder_); }
+  BrokenModel(const BrokenModel&) = delete;
+  BrokenModel& operator=(const BrokenModel&) = delete;
+
+  std::string path() const { return (folder_ / "model.gguf").string(); }
+
+ private:
+  std::filesystem::path folder_;
+};
+
+TEST(SessionOnDevice, PicksFailInTheWordsOfTheCpu) {
+  const BrokenModel broken(models()[0]);
+  for (bitnet_head head : kHeads) {
+    const TwoWays two(broken.path().c_str(), head);
+    auto cpu = open_context(two.cpu(), context_options());
+    auto device = open_context(two.on_double(), context_options());
+    test::Random random(11);
+    int nothing = 0, infinite = 0, none = 0;
+    for (int32_t step = 0; step < 200; ++step) {
+      const bitnet_batch_entry entry = {static_cast<int32_t>(random.from(2, 80)), step, 0,
+                                        BITNET_WANT_SAMPLE};
+      ASSERT_TRUE(cpu->decode({&entry, 1}).ok() && device->decode({&entry, 1}).ok());
+      std::vector<LogitBias> bias;
+      Pair pair(random_sampling(random, bias));
+      const int64_t vocabulary = random.one_of<int64_t>({1, 2, 80, 140, 200});
+      const Status picked = pair.expect_same_pick(*cpu, *device, 0, vocabulary);
+      const std::string text = picked.text();
+      none += text.find("token 90 is not a number") != std::string::npos;
+      nothing += text.find("-infinity") != std::string::npos;
+      infinite += picked.ok() && vocabulary <= 2;
+    }
+    EXPECT_GT(none, 30);
+    EXPECT_GT(nothing, 10);
+    EXPECT_GT(infinite, 10);
+    EXPECT_EQ(double_controls().broken, nullptr) << double_controls().broken;
+  }
 }
 
 TEST(SessionOnDevice, APickFailsAsTheDeviceDoes) {
   const TwoWays two(models()[0].c_str());
-  for (Call call : {Call::kLargest, Call::kReadLogits}) {
+  for (Call call : {Call::kSelect, Call::kReadLogits}) {
     auto device = open_context(two.on_double(), context_options());
     const bitnet_batch_entry entry = {1, 0, 0, BITNET_WANT_SAMPLE};
     ASSERT_TRUE(device->decode({&entry, 1}).ok());
     SamplerOptions options;
-    options.temperature = call == Call::kLargest ? 0.0f : 1.0f;
+    options.temperature = 1;
+    options.top_p = call == Call::kSelect ? 0.0f : 0.9f;
     auto sampler = Sampler::open(options);
     double_controls().failing = call;
     int32_t token = -5;
@@ -188,8 +298,8 @@ std::vector<int32_t> reply(Context& context, const Tokenizer& tokenizer,
   return {tokens.begin(), tokens.end()};
 }
 
-TEST(SessionOnDevice, RepliesAreThoseOfTheCpuWithAndWithoutDrafts) {
-  const TwoWays two(models()[0].c_str());
+void expect_same_replies(bitnet_head head) {
+  const TwoWays two(models()[0].c_str(), head);
   const auto tokenizer = Tokenizer::open(two.file(), {}, false);
   ASSERT_TRUE(tokenizer.ok());
   uint64_t drafted = 0, plain = 0;
@@ -209,6 +319,10 @@ TEST(SessionOnDevice, RepliesAreThoseOfTheCpuWithAndWithoutDrafts) {
   EXPECT_GT(drafted, 0u);
   EXPECT_EQ(plain, 0u);
   EXPECT_EQ(double_controls().broken, nullptr) << double_controls().broken;
+}
+
+TEST(SessionOnDevice, RepliesAreThoseOfTheCpuWithAndWithoutDrafts) {
+  for (bitnet_head head : kHeads) expect_same_replies(head);
 }
 
 }  // namespace

@@ -95,7 +95,7 @@ namespace Bitnet
         BITNET_HEAD_AUTO = 0,
         /// <summary>every row is computed</summary>
         BITNET_HEAD_FULL = 1,
-        /// <summary>a copy of the head in 7 bits a weight, with proven error bounds: 5 of them are read first, the other 2 and then the head itself only of rows that can matter. A third of the reading of an F16 head, for half of its size in memory</summary>
+        /// <summary>a copy of the head in 7 bits a weight, with proven error bounds: 5 of them are read first, the other 2 and then the head itself only of rows that can matter. A third of the reading of an F16 head, for half of its size in memory. On a device 8 bits a weight, all read first: half of the reading</summary>
         BITNET_HEAD_SCREENED = 2,
         BITNET_HEAD_INT32 = 2147483647,
     }
@@ -377,11 +377,11 @@ namespace Bitnet
         public double attention_seconds;
         /// <summary>entries read through the screened head</summary>
         public ulong screened_tokens;
-        /// <summary>rows of the head computed exactly for them</summary>
+        /// <summary>rows of the head computed exactly for them; with a device, those the host was given</summary>
         public ulong screened_rows;
         /// <summary>of screened_tokens, those whose sampling had to compute every row after all</summary>
         public ulong full_tokens;
-        /// <summary>the largest error bound of the first reading, in standard deviations of the logits</summary>
+        /// <summary>the largest error bound of the first reading, in standard deviations of the logits; 0 with a device</summary>
         public double screened_bound;
     }
 
@@ -613,13 +613,14 @@ namespace Bitnet
         ///            where the system looks for libraries), else the CPU. If the plugin finds no device or driver, is of another
         ///            version, or the device fails or has not enough memory for the weights, it is the CPU, too, and the log
         ///            says why (a warning, or for information where there simply is no device); with BITNET_MODEL_STRICT that is
-        ///            an error, so name the "cpu" if you mean it. A device keeps ternary weights as BITNET_WEIGHTS_2BIT and
-        ///            computes every row of the head: options.weights and options.head are for the CPU. Its logits have the
-        ///            same bits. With BITNET_MODEL_DESCRIBE no device is touched. Since 0.3
+        ///            an error, so name the "cpu" if you mean it. A device keeps ternary weights as BITNET_WEIGHTS_2BIT:
+        ///            options.weights is for the CPU. Its logits have the same bits. With BITNET_MODEL_DESCRIBE no device is
+        ///            touched. Since 0.3
         ///   memory   the file is mapped; the ternary weights are packed anew (about a quarter byte each) and the
         ///            original is then not touched again (options.weights), and a large head gets a copy in 7 bits a weight
-        ///            (options.head). With a device, packed weights, embeddings and head go there, and the host keeps neither
-        ///            a copy nor uses the file again. bitnet_model_estimate tells the sum beforehand.
+        ///            (options.head). With a device, packed weights, embeddings and head go there, where a large head gets
+        ///            its copy, too, and the host neither keeps any nor uses the file again. bitnet_model_estimate tells the
+        ///            sum beforehand.
         ///   threads  any; long (a second per gigabyte), so give a progress callback or call it off your main thread. Progress
         ///            is of the weights' preparation; copying the file (BITNET_MODEL_READ, a source) comes before it.
         ///   since    0.1
@@ -935,7 +936,8 @@ namespace Bitnet
         /// entry's first `count` logits (0: all tokens that have a text), and the same failures. The entry must have wanted
         /// BITNET_WANT_SAMPLE, or BITNET_WANT_LOGITS, which serves as well. With a screened head (bitnet_head) only the logits
         /// that can matter are computed: for greedy picks, top_k, min_p and plain temperature about half the reading of a full
-        /// pass over the head. top_p without top_k needs every logit: want BITNET_WANT_LOGITS then, or a second pass is made.
+        /// pass over the head. top_p without top_k needs every logit, on a device also a bias, penalties, a top_k above 256 and
+        /// temperatures outside 1e-4..1e4: want BITNET_WANT_LOGITS then, or a second pass is made.
         ///   returns  BITNET_E_STATE      that entry wanted neither, or there was no batch
         ///            BITNET_E_CANCELLED  bitnet_ctx_cancel was called
         ///   threads  a use of both handles.   since 0.2

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 #include <initializer_list>
+#include <limits>
 
 namespace bitnet {
 
@@ -69,9 +70,28 @@ int64_t most_part_groups(const DeviceModelParts& s, const DeviceContextOptions& 
   return std::max(longest, std::min(o.batch * longest, kPartBytes / bytes));
 }
 
-int64_t row_bytes(const DeviceModelParts& s) {
-  return (s.width + s.vocab) * 4 + 8;
+// Whether a pass's mask (PassShape) has the i-th wanted token.
+bool wants(uint64_t mask, int64_t i) {
+  return (mask >> (i % 64) & 1) != 0;
 }
+
+DeviceSelection of_largest(int64_t vocabulary, int32_t first) {
+  return {vocabulary, first, 1.0f, -std::numeric_limits<double>::infinity(), 0, 0};
+}
+
+// Places of what is kept of so many rows of results.
+struct RowPlaces {
+  Layout layout;
+  size_t hidden, low, high, select_room, selected;
+
+  RowPlaces(const DeviceModelParts& s, int64_t rows) {
+    hidden = layout.add(rows * s.width * 4);
+    low = layout.add(rows * s.vocab * 4);
+    high = layout.add(s.screened ? rows * s.vocab * 4 : 0);
+    select_room = layout.add(rows * static_cast<int64_t>(sizeof(SelectRoom)));
+    selected = layout.add(rows * static_cast<int64_t>(sizeof(Selected)));
+  }
+};
 
 }  // namespace
 
@@ -81,7 +101,7 @@ int64_t row_bytes(const DeviceModelParts& s) {
 struct DeviceContext::Sizes {
   Layout layout;
   size_t x, q, k, v, attended, gate, up, normed, parts, quantized, quantized_scale, quantized_sum,
-      cache, arrived;
+      cache, screen_bytes, screen_tokens, arrived;
 
   Sizes(const DeviceModelParts& s, const DeviceContextOptions& o) {
     const auto floats = [&](int64_t a, int64_t b) { return layout.add(a * b * 4); };
@@ -99,6 +119,8 @@ struct DeviceContext::Sizes {
     quantized_scale = floats(o.batch, 1);
     quantized_sum = floats(o.batch, 1);
     cache = layout.add(o.pages * page_numbers(s) * 2);
+    screen_bytes = layout.add(s.screened ? screen_input_bytes(s.width) : 0);
+    screen_tokens = layout.add(kScreenTokens * static_cast<int64_t>(sizeof(ScreenToken)));
     arrived = floats(o.batch, s.kv_heads * attention.slices);  // the last: allocate() clears it
   }
 };
@@ -107,7 +129,8 @@ uint64_t DeviceContext::bytes_of(const DeviceModelParts& shape,
                                  const DeviceContextOptions& options) noexcept {
   const int64_t words =
       BatchPlaces(options.batch, shape.rope_pairs).pages + power_of_two(options.pages);
-  return Sizes(shape, options).layout.bytes() + static_cast<uint64_t>(words * 4 + row_bytes(shape));
+  return Sizes(shape, options).layout.bytes() + RowPlaces(shape, 1).layout.bytes() +
+         static_cast<uint64_t>(words * 4);
 }
 
 DeviceContext::DeviceContext(DeviceModel& model, const DeviceContextOptions& options) noexcept
@@ -140,6 +163,8 @@ Status DeviceContext::allocate() {
   quantized_sum_ = memory_.as<int32_t>(sizes.quantized_sum);
   cache_ = memory_.as<uint16_t>(sizes.cache);
   arrived_ = memory_.as<uint32_t>(sizes.arrived);
+  screen_input_ = {memory_.as<uint8_t>(sizes.screen_bytes),
+                   memory_.as<ScreenToken>(sizes.screen_tokens)};
   part_groups_ = most_part_groups(s, options_);
   blocks_.reserve(static_cast<size_t>(options_.batch));
   graphs_.reserve(kMostGraphs);
@@ -156,7 +181,7 @@ Status DeviceContext::allocate() {
             "a memset"));
   BITNET_TRY(make_room_for_words(BatchPlaces(options_.batch, s.rope_pairs).pages +
                                  power_of_two(options_.pages)));
-  if (row_.allocate(static_cast<size_t>(std::max(s.width, s.vocab)) * 4) != cudaSuccess) {
+  if (read_.allocate(static_cast<size_t>(std::max(s.width, s.vocab)) * 4) != cudaSuccess) {
     return no_memory(device_, "page-locked memory for a row takes",
                      static_cast<uint64_t>(s.vocab) * 4);
   }
@@ -209,24 +234,23 @@ Status DeviceContext::make_room_for_words(int64_t words) {
 Status DeviceContext::reserve_rows(int64_t rows) {
   BITNET_TRY(failed_);
   if (rows <= row_count_) return {};
-  const DeviceModelParts& s = model_.shape;
-  Layout layout;
-  const size_t hidden = layout.add(rows * s.width * 4), logits = layout.add(rows * s.vocab * 4);
-  const size_t found = layout.add(rows * 8);
-  found_valid_.reserve(static_cast<size_t>(rows));
+  const RowPlaces places(model_.shape, rows);
+  row_.reserve(static_cast<size_t>(rows));
   DeviceBytes memory;
-  HostBytes found_host;
-  if (memory.allocate(layout.bytes()) != cudaSuccess ||
-      found_host.allocate(static_cast<size_t>(rows) * 8) != cudaSuccess) {
-    return no_memory(device_, "room for results takes", layout.bytes());
+  HostBytes selected;
+  if (memory.allocate(places.layout.bytes()) != cudaSuccess ||
+      selected.allocate(static_cast<size_t>(rows) * sizeof(Selected)) != cudaSuccess) {
+    return no_memory(device_, "room for results takes", places.layout.bytes());
   }
   forget_graphs();
   rows_ = std::move(memory);
-  found_host_ = std::move(found_host);
-  hidden_ = rows_.as<float>(hidden);
-  logits_ = rows_.as<float>(logits);
-  found_ = rows_.as<unsigned long long>(found);
-  found_valid_.assign(static_cast<size_t>(rows), 0);
+  selected_host_ = std::move(selected);
+  hidden_ = rows_.as<float>(places.hidden);
+  low_ = rows_.as<float>(places.low);
+  high_ = rows_.as<float>(places.high);
+  select_room_ = rows_.as<SelectRoom>(places.select_room);
+  selected_ = rows_.as<Selected>(places.selected);
+  row_.assign(static_cast<size_t>(rows), Row());
   row_count_ = rows;
   return {};
 }
@@ -237,12 +261,16 @@ Status DeviceContext::forward(const DeviceBatch& batch) {
   BITNET_TRY(failed_);
   PassShape shape;
   BITNET_TRY(send(batch, &shape));
-  std::fill_n(found_valid_.begin() + batch.first_row, batch.wanted_count, uint8_t{0});
+  const auto rows = std::span(row_).subspan(static_cast<size_t>(batch.first_row),
+                                            static_cast<size_t>(batch.wanted_count));
+  std::fill(rows.begin(), rows.end(), Row());
   BITNET_TRY(run(shape, batch));
-  if (shape.vocabulary > 0) {
-    for (int64_t i = 0; i < batch.wanted_count; ++i) {
-      found_valid_[static_cast<size_t>(batch.first_row + i)] = batch.want_logits[i];
-    }
+  for (int64_t i = 0; i < batch.wanted_count; ++i) {
+    const bool logits = wants(shape.logits, i), sample = wants(shape.samples, i);
+    rows[static_cast<size_t>(i)] = {logits   ? Row::kLogits
+                                    : sample ? Row::kBounds
+                                             : Row::kNothing,
+                                    sample && shape.vocabulary > 0};
   }
   count(batch, shape);
   return {};
@@ -290,14 +318,22 @@ Status DeviceContext::send(const DeviceBatch& b, PassShape* shape) {
 
   shape->wanted = b.wanted_count;
   shape->first_row = b.first_row;
-  bool any = false;
   for (int64_t i = 0; i < b.wanted_count; ++i) {
-    any |= b.want_logits[i] != 0;
-    if (i < 64 && b.want_logits[i]) shape->logits |= uint64_t{1} << i;
+    const uint64_t bit = uint64_t{1} << std::min<int64_t>(i, 63);
+    const DeviceWant want = b.want[i];
+    if (want == DeviceWant::kSample) shape->samples |= bit;
+    if (want == DeviceWant::kLogits || (want == DeviceWant::kSample && !computes_bounds()))
+      shape->logits |= bit;
   }
-  // Of many rows all get logits, if any does: which of them need none is not worth telling apart.
-  if (b.wanted_count > 64) shape->logits = any ? ~uint64_t{0} : 0;
-  shape->vocabulary = any ? vocabulary_ : 0;
+  // Of many rows all get what any does: which of them need less is not worth telling apart.
+  if (b.wanted_count > 64) {
+    if (shape->logits) shape->logits = ~uint64_t{0};
+    if (shape->samples) shape->samples = ~uint64_t{0};
+  }
+  if (shape->samples) {
+    shape->vocabulary = selection_.vocabulary;
+    shape->first = selection_.first;
+  }
   return {};
 }
 
@@ -357,26 +393,36 @@ DeviceContext::Graph* DeviceContext::known(const PassShape& shape) noexcept {
   return nullptr;
 }
 
-// Records the pass; its graph stays null if there is no memory for it, and it runs without.
+// Records the pass; its graph stays null if there is no memory for it, and it runs without. A
+// driver older than the toolkit may not record kernels that overlap: then none do any more.
 Status DeviceContext::record(Graph* pass) {
-  BITNET_TRY(check(cudaStreamBeginCapture(stream_.handle, cudaStreamCaptureModeThreadLocal),
-                   "recording a pass"));
-  const uint64_t before = stream_.launches;
-  enqueue(pass->shape);
-  pass->launches = stream_.launches - before;
-  stream_.launches = before;  // nothing has run
-  cudaGraph_t recorded = nullptr;
-  const cudaError_t ended = cudaStreamEndCapture(stream_.handle, &recorded);
-  stream_.after_kernel = false;
-  cudaError_t error = stream_.error != cudaSuccess ? stream_.error : ended;
-  if (error == cudaSuccess) error = cudaGraphInstantiate(&pass->graph, recorded, 0);
-  if (recorded) cudaGraphDestroy(recorded);
-  if (error == cudaErrorMemoryAllocation && stream_.error == cudaSuccess) {
-    cudaGetLastError();
-    pass->graph = nullptr;
-    return {};
+  cudaError_t error = try_to_record(pass);
+  if (error != cudaSuccess && error != cudaErrorMemoryAllocation && stream_.overlapping) {
+    stream_.overlapping = false;
+    error = try_to_record(pass);
   }
-  return check(error, "recording a pass");
+  return error == cudaErrorMemoryAllocation ? Status() : check(error, "recording a pass");
+}
+
+cudaError_t DeviceContext::try_to_record(Graph* pass) {
+  cudaError_t error = cudaStreamBeginCapture(stream_.handle, cudaStreamCaptureModeThreadLocal);
+  if (error == cudaSuccess) {
+    const uint64_t before = stream_.launches;
+    enqueue(pass->shape);
+    pass->launches = stream_.launches - before;
+    stream_.launches = before;  // nothing has run
+    cudaGraph_t recorded = nullptr;
+    const cudaError_t ended = cudaStreamEndCapture(stream_.handle, &recorded);
+    error = stream_.error != cudaSuccess ? stream_.error : ended;
+    if (error == cudaSuccess) error = cudaGraphInstantiate(&pass->graph, recorded, 0);
+    if (recorded) cudaGraphDestroy(recorded);
+  }
+  stream_.error = cudaSuccess;  // the caller's now
+  stream_.after_kernel = false;
+  if (error == cudaSuccess) return error;
+  cudaGetLastError();
+  pass->graph = nullptr;
+  return error;
 }
 
 // ---- The forward pass, top to bottom as forward/cpu_pass.cpp has it -----------------------------
@@ -498,25 +544,46 @@ void DeviceContext::enqueue_results(const PassShape& shape) {
   float* hidden = hidden_ + shape.first_row * s.width;
   hidden_rows(stream_, {x_, model_.output_norm, static_cast<int32_t>(s.width), s.norm_eps}, s.width,
               words(at.wanted), shape.wanted, hidden);
-  if (shape.logits == 0) return;
-  const auto wants = [&](int64_t i) { return shape.wanted > 64 || (shape.logits >> i & 1) != 0; };
-  for (int64_t first = 0; first < shape.wanted;) {
-    int64_t last = first;
-    while (last < shape.wanted && wants(last)) ++last;
-    if (first < last) {
-      dense_product(stream_, {model_.head, hidden + first * s.width, s.width,
-                              logits_ + (shape.first_row + first) * s.vocab, s.vocab,
-                              static_cast<int32_t>(last - first), 1.0f, false});
+  // Tokens of which the same is wanted are computed together.
+  for (int64_t first = 0, last = 0; first < shape.wanted; first = last) {
+    const bool logits = wants(shape.logits, first), sample = wants(shape.samples, first);
+    last = first + 1;
+    while (last < shape.wanted && wants(shape.logits, last) == logits &&
+           wants(shape.samples, last) == sample) {
+      ++last;
     }
-    first = last + 1;
+    const int64_t row = shape.first_row + first, count = last - first;
+    if (logits) enqueue_logits(row, count);
+    if (sample && !logits) enqueue_bounds(row, count);
+    if (sample && shape.vocabulary > 0) {
+      enqueue_selection(row, count, !logits, of_largest(shape.vocabulary, shape.first));
+    }
   }
-  if (shape.vocabulary == 0) return;
-  unsigned long long* found = found_ + shape.first_row;
-  clear(stream_, found, shape.wanted * 8);
-  largest_of_rows(stream_, logits_ + shape.first_row * s.vocab, s.vocab, shape.vocabulary,
-                  shape.wanted, found);
-  copy(stream_, found_host_.as<unsigned long long>() + shape.first_row, found, shape.wanted * 8,
-       cudaMemcpyDeviceToHost);
+  if (shape.samples == 0 || shape.vocabulary == 0) return;
+  copy(stream_, selected_host_.as<Selected>() + shape.first_row, selected_ + shape.first_row,
+       shape.wanted * static_cast<int64_t>(sizeof(Selected)), cudaMemcpyDeviceToHost);
+}
+
+void DeviceContext::enqueue_logits(int64_t row, int64_t count) {
+  const DeviceModelParts& s = model_.shape;
+  dense_product(stream_, {model_.head, hidden_ + row * s.width, s.width, low_ + row * s.vocab,
+                          s.vocab, static_cast<int32_t>(count), 1.0f, false});
+}
+
+void DeviceContext::enqueue_bounds(int64_t row, int64_t count) {
+  const DeviceModelParts& s = model_.shape;
+  screen(stream_, model_.screen, hidden_ + row * s.width, count, screen_input_,
+         low_ + row * s.vocab, high_ + row * s.vocab, s.vocab);
+}
+
+void DeviceContext::enqueue_selection(int64_t row, int64_t count, bool bounds,
+                                      const DeviceSelection& selection) {
+  const DeviceModelParts& s = model_.shape;
+  const float* low = low_ + row * s.vocab;
+  select_rows(stream_,
+              {selection, low, bounds ? high_ + row * s.vocab : low, s.vocab, model_.head,
+               hidden_ + row * s.width, select_room_ + row, selected_ + row},
+              count);
 }
 
 void DeviceContext::count(const DeviceBatch& batch, const PassShape& shape) noexcept {
@@ -538,8 +605,7 @@ void DeviceContext::count(const DeviceBatch& batch, const PassShape& shape) noex
     counts_.attend_page +=
         layers * static_cast<uint64_t>(s.kv_heads * (batch.position[t] / kPagePositions + 1));
   }
-  counts_.dense_matmul += shape.wanted > 64 ? (shape.logits ? wanted : 0)
-                                            : static_cast<uint64_t>(std::popcount(shape.logits));
+  for (int64_t i = 0; i < shape.wanted; ++i) counts_.dense_matmul += wants(shape.logits, i);
 }
 
 // ---- Results -----------------------------------------------------------------------------------
@@ -547,10 +613,11 @@ void DeviceContext::count(const DeviceBatch& batch, const PassShape& shape) noex
 Status DeviceContext::read_row(const float* from, int64_t count, float* to, const char* what) {
   BITNET_TRY(failed_);
   const size_t bytes = static_cast<size_t>(count) * 4;
-  BITNET_TRY(check(
-      cudaMemcpyAsync(row_.as<void>(), from, bytes, cudaMemcpyDeviceToHost, stream_.handle), what));
+  BITNET_TRY(
+      check(cudaMemcpyAsync(read_.as<void>(), from, bytes, cudaMemcpyDeviceToHost, stream_.handle),
+            what));
   BITNET_TRY(synchronize(what));
-  std::memcpy(to, row_.as<void>(), bytes);
+  std::memcpy(to, read_.as<void>(), bytes);
   return {};
 }
 
@@ -560,30 +627,38 @@ Status DeviceContext::read_hidden(int64_t row, float* hidden) {
 }
 
 Status DeviceContext::read_logits(int64_t row, float* logits) {
+  BITNET_TRY(failed_);
   const int64_t vocab = model_.shape.vocab;
-  return read_row(logits_ + row * vocab, vocab, logits, "reading logits");
+  Row& held = row_[static_cast<size_t>(row)];
+  if (held.holds == Row::kBounds) {
+    enqueue_logits(row, 1);
+    BITNET_TRY(check(stream_.error, "computing all logits"));
+    held.holds = Row::kLogits;
+    counts_.dense_matmul += 1;
+  }
+  return read_row(low_ + row * vocab, vocab, logits, "reading logits");
 }
 
-// The first time with a vocabulary it is searched here; passes after that bring the answer along.
-Status DeviceContext::largest(int64_t row, int64_t vocabulary, int32_t* token) {
+Status DeviceContext::select(int64_t row, const DeviceSelection& selection,
+                             DeviceSelected* selected) {
   BITNET_TRY(failed_);
-  auto* found = found_host_.as<unsigned long long>() + row;
-  if (vocabulary != vocabulary_) {
-    std::fill(found_valid_.begin(), found_valid_.end(), uint8_t{0});
-    vocabulary_ = vocabulary;
+  Row& held = row_[static_cast<size_t>(row)];
+  const bool comes_along = selection.first > 0;
+  DeviceSelection wanted = selection;
+  if (comes_along) wanted = of_largest(selection.vocabulary, selection.first);
+  if (comes_along && !(wanted == selection_)) {
+    selection_ = wanted;
+    for (Row& r : row_) r.selected = false;
   }
-  if (!found_valid_[static_cast<size_t>(row)]) {
-    BITNET_TRY(check(cudaMemsetAsync(found_ + row, 0, 8, stream_.handle), "searching logits"));
-    largest_of_rows(stream_, logits_ + row * model_.shape.vocab, model_.shape.vocab, vocabulary, 1,
-                    found_ + row);
-    BITNET_TRY(check(stream_.error, "searching logits"));
-    BITNET_TRY(
-        check(cudaMemcpyAsync(found, found_ + row, 8, cudaMemcpyDeviceToHost, stream_.handle),
-              "searching logits"));
-    BITNET_TRY(synchronize("searching logits"));
-    found_valid_[static_cast<size_t>(row)] = 1;
+  const Selected& found = selected_host_.as<Selected>()[row];
+  if (!comes_along || !held.selected) {
+    enqueue_selection(row, 1, held.holds == Row::kBounds, wanted);
+    copy(stream_, selected_host_.as<Selected>() + row, selected_ + row, sizeof(Selected),
+         cudaMemcpyDeviceToHost);
+    BITNET_TRY(synchronize("selecting logits"));
+    held.selected = comes_along;
   }
-  *token = token_of_key(*found);
+  *selected = {found.logit, found.count <= kDeviceSelected ? found.count : 0};
   return {};
 }
 

@@ -4,6 +4,7 @@
 #include "compute/cuda/attention.h"
 #include "compute/cuda/model.h"
 #include "compute/cuda/rows.h"
+#include "compute/cuda/select.h"
 
 namespace bitnet::cuda {
 
@@ -19,8 +20,11 @@ struct PassShape {
   int64_t tokens = 0, blocks = 0, groups = 0, group_pages = 0;
   int64_t words = 0;  // sent up
   int64_t wanted = 0, first_row = 0;
-  uint64_t logits = 0;     // bit i: of the i-th wanted token; of more than 64: all or none
-  int64_t vocabulary = 0;  // of the search for the largest logit; 0: none
+  // Bit i: of the i-th wanted token all logits, or what it is sampled by. Of more than 64 tokens
+  // all have what one has; a token may have both.
+  uint64_t logits = 0, samples = 0;
+  int64_t vocabulary = 0;  // of the selection that comes along; 0: none does
+  int32_t first = 0;
   bool operator==(const PassShape&) const = default;
 };
 
@@ -40,7 +44,7 @@ struct DeviceContext {
   Status forward(const DeviceBatch& batch);
   Status read_hidden(int64_t row, float* hidden);
   Status read_logits(int64_t row, float* logits);
-  Status largest(int64_t row, int64_t vocabulary, int32_t* token);
+  Status select(int64_t row, const DeviceSelection& selection, DeviceSelected* selected);
   Status copy_page(int32_t from, int32_t to);
   Status read_page(int32_t page, uint16_t* numbers);
   Status write_page(int32_t page, const uint16_t* numbers);
@@ -76,6 +80,7 @@ struct DeviceContext {
   Status run(const cuda::PassShape& shape, const DeviceBatch& batch);
   Graph* known(const cuda::PassShape& shape) noexcept;
   Status record(Graph* pass);
+  cudaError_t try_to_record(Graph* pass);
   void enqueue(const cuda::PassShape& shape);
   Status synchronize(const char* what);
   Status read_row(const float* from, int64_t count, float* to, const char* what);
@@ -85,6 +90,10 @@ struct DeviceContext {
   void enqueue_begin(const cuda::PassShape& shape);
   void enqueue_layer(const cuda::PassShape& shape, int64_t layer);
   void enqueue_results(const cuda::PassShape& shape);
+  void enqueue_logits(int64_t row, int64_t count);
+  void enqueue_bounds(int64_t row, int64_t count);
+  void enqueue_selection(int64_t row, int64_t count, bool bounds, const DeviceSelection& selection);
+  bool computes_bounds() const noexcept { return model_.shape.screened; }
   void attend(const cuda::PassShape& shape, int64_t layer);
   void multiply(int64_t tokens,
                 std::initializer_list<std::pair<const cuda::DeviceMap*, Output>> maps,
@@ -97,7 +106,7 @@ struct DeviceContext {
   const int device_;
   cuda::Stream stream_;
   cuda::DeviceBytes memory_, batch_, rows_;
-  cuda::HostBytes sent_, row_, found_host_;
+  cuda::HostBytes sent_, read_, selected_host_;
   // In memory_.
   float *x_, *q_, *k_, *v_, *attended_, *gate_, *up_, *normed_, *parts_;
   int8_t* quantized_;
@@ -105,14 +114,21 @@ struct DeviceContext {
   int32_t* quantized_sum_;
   uint16_t* cache_;
   uint32_t* arrived_;
+  cuda::ScreenInput screen_input_;
   int64_t part_groups_;
-  // In rows_: hidden states, logits, largest of each row.
+  // In rows_: of each row its hidden state; its logits, or from low_ to high_ bounds of them; what
+  // is selected of these.
+  struct Row {
+    enum Holds : uint8_t { kNothing, kBounds, kLogits } holds = kNothing;
+    bool selected = false;  // selected_host_ has this row's, by selection_
+  };
   int64_t row_count_ = 0;
-  float *hidden_ = nullptr, *logits_ = nullptr;
-  unsigned long long* found_ = nullptr;
-  Vec<uint8_t> found_valid_;      // [rows] found_host_ has this row's, for vocabulary_
-  int64_t vocabulary_ = 0;        // that was last asked for
-  Vec<cuda::QueryBlock> blocks_;  // of the batch
+  float *hidden_ = nullptr, *low_ = nullptr, *high_ = nullptr;
+  cuda::SelectRoom* select_room_ = nullptr;
+  cuda::Selected* selected_ = nullptr;
+  Vec<Row> row_;                    // [row_count_]
+  DeviceSelection selection_ = {};  // the last of the `first` largest: passes bring it along
+  Vec<cuda::QueryBlock> blocks_;    // of the batch
   Vec<Graph> graphs_;
   uint64_t passes_ = 0;
   Status failed_;             // what made the context unusable

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "compute/cuda/dense_row.h"
+
 namespace bitnet::cuda {
 
 namespace {
@@ -43,12 +45,6 @@ constexpr int kDenseThreads = 256, kDenseWarps = kDenseThreads / kWarp;
 constexpr int kRows = 4;          // of a warp at once
 constexpr int kTokensAtOnce = 4;  // of a launch at once
 
-__device__ inline float number_at(Stored type, const uint8_t* row, int64_t place) {
-  if (type == Stored::kF32) return reinterpret_cast<const float*>(row)[place];
-  const uint16_t half = reinterpret_cast<const uint16_t*>(row)[place];
-  return type == Stored::kF16 ? half_to_float(half) : float_of(uint32_t{half} << 16);
-}
-
 __global__ void embed_rows(DeviceDense table, const int32_t* token, float* x) {
   wait_for_previous();
   const int64_t bytes = table.type == Stored::kF32 ? 4 : 2;
@@ -60,29 +56,6 @@ __global__ void embed_rows(DeviceDense table, const int32_t* token, float* x) {
   }
   let_next_begin();
 }
-
-// A lane's 16 numbers of a block.
-template <Stored kType>
-struct Lane {
-  static constexpr int kLoads = kType == Stored::kF32 ? 4 : 2;  // of 16 bytes
-  uint4 raw[kLoads];
-
-  // at: of the block; lane: 0..15.
-  __device__ void load(const uint8_t* at, int lane) {
-#pragma unroll
-    for (int i = 0; i < kLoads; ++i) raw[i] = load_once(at + (i * kLanes + lane) * 16);
-  }
-  __device__ float number(int step) const {
-    constexpr int kPerWord = kType == Stored::kF32 ? 1 : 2;
-    const uint4& v = raw[step / (4 * kPerWord)];
-    const int i = step / kPerWord % 4;
-    const uint32_t word = i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
-    if (kType == Stored::kF32) return float_of(word);
-    const uint32_t half = word >> (step % 2 * 16) & 0xffffu;
-    return kType == Stored::kF16 ? half_to_float(static_cast<uint16_t>(half))
-                                 : float_of(half << 16);
-  }
-};
 
 // A warp computes kRows rows for the launch's tokens: its halves take blocks of 256 in turn, and
 // the tree's lowest level joins the halves.

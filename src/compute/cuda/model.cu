@@ -13,8 +13,8 @@ constexpr int64_t kStagingBytes = 16 << 20;
 // Walks over everything a model keeps on the device, in one order: sizes are added up and weights
 // are uploaded by the same walk. Visitor has
 //   const uint8_t* ternary(const TernaryMatrix&), const uint8_t* dense(const DenseMatrix&),
-//   const float* floats(const float*, int64_t count)
-// which return where that is on the device.
+//   const float* floats(const float*, int64_t count), uint8_t* room(int64_t bytes)
+// which return where that is on the device; room() is for what is made there.
 template <class Visitor>
 class Walk {
  public:
@@ -29,10 +29,19 @@ class Walk {
     const DeviceDense embeddings = dense(p.embeddings);
     const DeviceDense head = p.tied_head ? embeddings : dense(p.head);
     const float* norm = visitor_.floats(p.output_norm, p.width);
+    DeviceScreen screen = {};
+    if (p.screened) {
+      screen.rows = static_cast<int32_t>(p.head.rows);
+      screen.cols = static_cast<int32_t>(p.head.cols);
+      screen.tiles = visitor_.room(screen_bytes(screen.rows, screen.cols));
+      screen.residual = reinterpret_cast<float*>(visitor_.room(p.head.rows * 4));
+      screen.norm = reinterpret_cast<float*>(visitor_.room(p.head.rows * 4));
+    }
     if (!model) return;
     model->embeddings = embeddings;
     model->head = head;
     model->output_norm = norm;
+    model->screen = screen;
   }
 
  private:
@@ -90,6 +99,10 @@ class Sizes {
     layout_.add(count * 4);
     return nullptr;
   }
+  uint8_t* room(int64_t bytes) {
+    layout_.add(bytes);
+    return nullptr;
+  }
   size_t bytes() const noexcept { return layout_.bytes(); }
 
  private:
@@ -122,6 +135,7 @@ class Upload {
     copy(at, from, static_cast<size_t>(count) * 4);
     return at;
   }
+  uint8_t* room(int64_t bytes) { return to_.as<uint8_t>(layout_.add(bytes)); }
   cudaError_t error() const noexcept { return error_; }
 
  private:
@@ -212,8 +226,14 @@ Result<Ptr<DeviceModel>> open_model(int device, const DeviceModelParts& parts) {
   if (error != cudaSuccess) return failure(device, "no page-locked memory to upload from", error);
   Upload upload(model->memory, staging);
   Walk(upload, parts).run(model.get());
+  error = upload.error();
+  if (error == cudaSuccess && parts.screened) {
+    Stream ordinary;
+    make_screen(ordinary, model->head, model->screen);
+    error = ordinary.error;
+  }
   // A copy from ordinary memory may return before it has ended, and contexts' streams do not wait.
-  error = upload.error() != cudaSuccess ? upload.error() : cudaDeviceSynchronize();
+  if (error == cudaSuccess) error = cudaDeviceSynchronize();
   if (error != cudaSuccess) return failure(device, "uploading the weights", error);
   return Result<Ptr<DeviceModel>>(std::move(model));
 }

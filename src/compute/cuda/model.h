@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "compute/cuda/dense.h"
 #include "compute/cuda/memory.h"
+#include "compute/cuda/screen.h"
 #include "compute/cuda/ternary.h"
 #include "compute/device.h"
 
@@ -37,6 +38,7 @@ struct DeviceModel {
   bool any_dense;          // a layer has a map that is not ternary
   Vec<cuda::LayerMaps> layers;
   cuda::DeviceDense embeddings, head;
+  cuda::DeviceScreen screen;  // if shape.screened
   const float* output_norm;
   cuda::DeviceBytes memory;
 };

@@ -12,6 +12,7 @@ constexpr int kWarp = 32;
 constexpr int kLanes = 16;              // of a block of a canonical sum: a half warp
 constexpr int kBlock = 256;             // its elements
 constexpr unsigned kAll = 0xffffffffu;  // of a warp's threads
+constexpr float kInfinity = __builtin_huge_valf();
 
 __host__ __device__ constexpr int64_t rounded_up(int64_t n, int64_t to) {
   return (n + to - 1) / to * to;

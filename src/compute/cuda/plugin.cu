@@ -149,9 +149,9 @@ bitnet_status read_logits(DeviceContext* c, int64_t row, float* logits,
                           bitnet_error* why) noexcept {
   return on_device(c, why, [&] { return c->read_logits(row, logits); });
 }
-bitnet_status largest(DeviceContext* c, int64_t row, int64_t vocabulary, int32_t* token,
-                      bitnet_error* why) noexcept {
-  return on_device(c, why, [&] { return c->largest(row, vocabulary, token); });
+bitnet_status select(DeviceContext* c, int64_t row, const DeviceSelection* selection,
+                     DeviceSelected* selected, bitnet_error* why) noexcept {
+  return on_device(c, why, [&] { return c->select(row, *selection, selected); });
 }
 bitnet_status copy_page(DeviceContext* c, int32_t from, int32_t to, bitnet_error* why) noexcept {
   return on_device(c, why, [&] { return c->copy_page(from, to); });
@@ -193,7 +193,7 @@ constexpr DeviceTable kTable = {
     .forward = forward,
     .read_hidden = read_hidden,
     .read_logits = read_logits,
-    .largest = largest,
+    .select = select,
     .copy_page = copy_page,
     .read_page = read_page,
     .write_page = write_page,

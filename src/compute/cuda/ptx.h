@@ -92,7 +92,8 @@ __device__ inline void let_next_begin() {
 
 // ---- Products ----------------------------------------------------------------------------------
 
-// The whole warp: sum [16][8] += a [16][32] b [32][8]. a is unsigned, b signed bytes. With
+// The whole warp: sum [16][8] += a [16][32] b [32][8]. a is of unsigned or
+// signed, b of signed bytes. With
 // g = lane / 4 and j = lane % 4 a lane holds
 //   a[i]: row g + 8 * (i % 2), columns 4j + 16 * (i / 2) .. + 3, in its bytes from the lowest up
 //   b[i]: rows 4j + 16 * i .. + 3 of column g
@@ -101,6 +102,16 @@ __device__ inline void multiply_u8_s8(int32_t (&sum)[4], const uint32_t (&a)[4],
                                       uint32_t b1) {
   asm volatile(
       "mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, "
+      "%9}, "
+      "{%0, %1, %2, %3};"
+      : "+r"(sum[0]), "+r"(sum[1]), "+r"(sum[2]), "+r"(sum[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+__device__ inline void multiply_s8_s8(int32_t (&sum)[4], const uint32_t (&a)[4], uint32_t b0,
+                                      uint32_t b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, "
       "%9}, "
       "{%0, %1, %2, %3};"
       : "+r"(sum[0]), "+r"(sum[1]), "+r"(sum[2]), "+r"(sum[3])

@@ -1,9 +1,5 @@
 #include "compute/cuda/rows.h"
 
-#include <cmath>
-#include <cstring>
-#include <limits>
-
 namespace bitnet::cuda {
 namespace {
 
@@ -48,32 +44,6 @@ __global__ void hidden_each(Normed row, int64_t x_stride, const int32_t* wanted,
   }
 }
 
-// Orders like (number, lower place first); -0 counts as +0. NaN comes after everything.
-__device__ inline unsigned long long key_of(float number, uint32_t place) {
-  if (number != number) return ~0ull;
-  const uint32_t bits = bits_of(number + 0.0f);
-  const uint32_t order = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-  return static_cast<unsigned long long>(order) << 32 | (0xffffffffu - place);
-}
-
-__global__ void largest_each(const float* logits, int64_t stride, int64_t vocabulary,
-                             unsigned long long* found) {
-  wait_for_previous();
-  let_next_begin();
-  const float* row = logits + blockIdx.y * stride;
-  unsigned long long most = 0;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kRowThreads + threadIdx.x; i < vocabulary;
-       i += static_cast<int64_t>(gridDim.x) * kRowThreads) {
-    const unsigned long long key = key_of(row[i], static_cast<uint32_t>(i));
-    if (key > most) most = key;
-  }
-  for (int apart = kWarp / 2; apart > 0; apart /= 2) {
-    const unsigned long long other = __shfl_xor_sync(kAll, most, apart);
-    if (other > most) most = other;
-  }
-  if (threadIdx.x % kWarp == 0) atomicMax(found + blockIdx.y, most);
-}
-
 // Whether a row of n numbers has room in shared memory: kernels have 48 KiB unasked.
 bool is_brought(int64_t n) {
   return NormRoom::bytes(n, true) <= 48 << 10;
@@ -99,24 +69,6 @@ void hidden_rows(Stream& stream, const Normed& row, int64_t x_stride, const int3
   const bool brought = is_brought(row.n);
   launch(stream, hidden_each, grid(count), kRowThreads, NormRoom::bytes(row.n, brought), row,
          x_stride, wanted, hidden, brought);
-}
-
-void largest_of_rows(Stream& stream, const float* logits, int64_t stride, int64_t vocabulary,
-                     int64_t rows, unsigned long long* found) {
-  constexpr int64_t kBlocks = 64;
-  const int64_t blocks = parts_of(vocabulary, kRowThreads);
-  launch(stream, largest_each, grid(blocks < kBlocks ? blocks : kBlocks, rows), kRowThreads, 0,
-         logits, stride, vocabulary, found);
-}
-
-int32_t token_of_key(unsigned long long key) noexcept {
-  if (key == 0 || key == ~0ull) return -1;
-  const auto order = static_cast<uint32_t>(key >> 32);
-  const uint32_t bits = order & 0x80000000u ? order & 0x7fffffffu : ~order;
-  float number;
-  std::memcpy(&number, &bits, sizeof number);
-  if (number == -std::numeric_limits<float>::infinity()) return -1;
-  return static_cast<int32_t>(0xffffffffu - static_cast<uint32_t>(key));
 }
 
 }  // namespace bitnet::cuda

@@ -28,12 +28,4 @@ void gate_rows(Stream& stream, float* gate, const float* up, int64_t n, int64_t 
 void hidden_rows(Stream& stream, const Normed& row, int64_t x_stride, const int32_t* wanted,
                  int64_t count, float* hidden);
 
-// For each row of logits [rows][stride] the largest of its first `vocabulary` numbers: found[row]
-// is key_of(that number, its place), the largest such key; all ones if a number is NaN. found must
-// be zero before.
-void largest_of_rows(Stream& stream, const float* logits, int64_t stride, int64_t vocabulary,
-                     int64_t rows, unsigned long long* found);
-// The token of such a key; -1 if there is none.
-int32_t token_of_key(unsigned long long key) noexcept;
-
 }  // namespace bitnet::cuda

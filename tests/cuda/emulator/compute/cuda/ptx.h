@@ -70,15 +70,17 @@ inline void let_next_begin() {}
 
 // ---- Products ----------------------------------------------------------------------------------
 
+// Operands as multiply_u8_s8 has them; a's bytes are numbers of type A.
 struct MultiplyRequest : emulator::WarpRequest {
   int32_t* sum;
   const uint32_t* a;
   uint32_t b[2];
 };
 
-inline void finish_multiply(emulator::WarpRequest* const* requests, uint32_t) {
+template <class A>
+void finish_multiply(emulator::WarpRequest* const* requests, uint32_t) {
   // b column by column. The host's byte order is the fragments'.
-  uint8_t a_bytes[16][32];
+  A a_bytes[16][32];
   int8_t b_bytes[8][32];
   for (int lane = 0; lane < emulator::kLanes; ++lane) {
     const auto& request = static_cast<const MultiplyRequest&>(*requests[lane]);
@@ -112,7 +114,14 @@ inline void finish_multiply(emulator::WarpRequest* const* requests, uint32_t) {
 inline void multiply_u8_s8(int32_t (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1,
                            emulator::Where where = emulator::Where::here()) {
   MultiplyRequest request{
-      {"multiply_u8_s8", 0xffffffffu, where, finish_multiply}, sum, a, {b0, b1}};
+      {"multiply_u8_s8", 0xffffffffu, where, finish_multiply<uint8_t>}, sum, a, {b0, b1}};
+  request.whole_warp = true;
+  emulator::meet_warp(request);
+}
+inline void multiply_s8_s8(int32_t (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1,
+                           emulator::Where where = emulator::Where::here()) {
+  MultiplyRequest request{
+      {"multiply_s8_s8", 0xffffffffu, where, finish_multiply<int8_t>}, sum, a, {b0, b1}};
   request.whole_warp = true;
   emulator::meet_warp(request);
 }

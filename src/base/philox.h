@@ -12,7 +12,7 @@ struct PhiloxBlock {
 };
 
 // key: key word 0 is its low half, 1 its high half.
-inline PhiloxBlock philox4x32_10(PhiloxBlock counter, uint64_t key) noexcept {
+constexpr PhiloxBlock philox4x32_10(PhiloxBlock counter, uint64_t key) noexcept {
   uint32_t c0 = counter.word[0], c1 = counter.word[1], c2 = counter.word[2], c3 = counter.word[3];
   uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
   for (int round = 0; round < 10; ++round) {
