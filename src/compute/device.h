@@ -46,6 +46,7 @@ struct DeviceLayer {
 struct DeviceModelParts {
   int64_t layers, width, ff_width, heads, kv_heads, head_dim, vocab;
   int64_t rope_pairs;
+  const double* rope_frequency;  // [rope_pairs] radians per position (compute/angles.h)
   RopeStyle rope;
   float norm_eps;
   float attention_scale;  // onto scores: 1 / sqrt(head_dim)
@@ -79,7 +80,6 @@ struct DeviceBatch {
   const int32_t* page_list;  // [tokens] where in `pages` the token's sequence begins
   const int32_t* pages;  // [page_count] pages of the cache in order of positions, sequence after
   int64_t page_count;    //   sequence
-  const float *cosine, *sine;  // [tokens][rope_pairs]
   // Tokens of which something is wanted, ascending: the i-th fills row first_row + i.
   const int32_t* wanted;   // [wanted_count]
   const DeviceWant* want;  // [wanted_count]

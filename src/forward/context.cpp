@@ -32,7 +32,7 @@ uint64_t Context::work_bytes_of(const ModelDescription& model, const Options& op
 
 uint64_t Context::work_bytes_of(const ModelDescription& model, const Options& options,
                                 const Device&) noexcept {
-  return DeviceRun::host_bytes_of(model, device_options(options)) + ReadOut::bytes_of_device(model);
+  return DeviceRun::host_bytes_of(device_options(options)) + ReadOut::bytes_of_device(model);
 }
 
 uint64_t Context::device_bytes_of(const ModelDescription& model, const Options& options,

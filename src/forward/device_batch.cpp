@@ -10,9 +10,8 @@ DeviceWant wanted_of(uint32_t want) noexcept {
 
 }  // namespace
 
-DeviceBatchBuilder::DeviceBatchBuilder(const Weights& weights, int64_t pages, int64_t entries,
-                                       int64_t sequences)
-    : weights_(weights), runs_(static_cast<size_t>(sequences)) {
+DeviceBatchBuilder::DeviceBatchBuilder(int64_t pages, int64_t entries, int64_t sequences)
+    : runs_(static_cast<size_t>(sequences)) {
   const size_t n = static_cast<size_t>(entries);
   met_.reserve(runs_.size());
   for (Vec<int32_t>* v : {&source_, &token_, &position_, &page_list_, &wanted_, &rows_}) {
@@ -20,19 +19,15 @@ DeviceBatchBuilder::DeviceBatchBuilder(const Weights& weights, int64_t pages, in
   }
   want_.reserve(n);
   pages_.reserve(static_cast<size_t>(pages));
-  const size_t angles = n * static_cast<size_t>(weights.model.hyper.rope_dims / 2);
-  cosine_.resize(angles);
-  sine_.resize(angles);
 }
 
-uint64_t DeviceBatchBuilder::bytes_of(const HyperParameters& hyper,
-                                      const DeviceContextOptions& options) {
-  const int64_t numbers = options.batch * (6 + hyper.rope_dims) + options.pages;
+uint64_t DeviceBatchBuilder::bytes_of(const DeviceContextOptions& options) noexcept {
+  const int64_t numbers = options.batch * 6 + options.pages;
   return static_cast<uint64_t>(numbers * 4 + options.batch);
 }
 
 uint64_t DeviceBatchBuilder::bytes() const noexcept {
-  uint64_t numbers = cosine_.capacity() + sine_.capacity();
+  uint64_t numbers = 0;
   for (const Vec<int32_t>* v :
        {&source_, &token_, &position_, &page_list_, &wanted_, &rows_, &pages_}) {
     numbers += v->capacity();
@@ -78,11 +73,9 @@ DeviceBatch DeviceBatchBuilder::build(std::span<const bitnet_batch_entry> entrie
   for (Vec<int32_t>* v : {&token_, &position_, &page_list_, &wanted_}) v->clear();
   want_.clear();
   rows_.assign(entries.size(), -1);
-  const int64_t pairs = weights_.model.hyper.rope_dims / 2;
   for (int32_t at : source_) {
     const bitnet_batch_entry& e = entries[static_cast<size_t>(at)];
     const int64_t place = static_cast<int64_t>(token_.size());
-    weights_.rotation(e.position, cosine_.data() + place * pairs, sine_.data() + place * pairs);
     token_.push_back(e.token);
     position_.push_back(e.position);
     page_list_.push_back(runs_[static_cast<size_t>(e.sequence)].pages);
@@ -99,8 +92,6 @@ DeviceBatch DeviceBatchBuilder::build(std::span<const bitnet_batch_entry> entrie
   batch.page_list = page_list_.data();
   batch.pages = pages_.data();
   batch.page_count = static_cast<int64_t>(pages_.size());
-  batch.cosine = cosine_.data();
-  batch.sine = sine_.data();
   batch.wanted = wanted_.data();
   batch.want = want_.data();
   batch.wanted_count = static_cast<int64_t>(wanted_.size());

@@ -1,5 +1,5 @@
 // The entries of a batch as a device wants them (compute/device.h): tokens of one sequence next to
-// each other, the pages they see, their angles, and which results are wanted.
+// each other, the pages they see, and which results are wanted.
 #pragma once
 
 #include <span>
@@ -8,16 +8,15 @@
 #include "bitnet.h"
 #include "compute/device.h"
 #include "forward/cache.h"
-#include "forward/packed_weights.h"
 
 namespace bitnet {
 
 class DeviceBatchBuilder {
  public:
   // For at most so many entries. Throws std::bad_alloc.
-  DeviceBatchBuilder(const Weights& weights, int64_t pages, int64_t entries, int64_t sequences);
+  DeviceBatchBuilder(int64_t pages, int64_t entries, int64_t sequences);
   uint64_t bytes() const noexcept;
-  static uint64_t bytes_of(const HyperParameters& hyper, const DeviceContextOptions& options);
+  static uint64_t bytes_of(const DeviceContextOptions& options) noexcept;
 
   // The entries' batch, whose arrays live until the next call. Their positions are reserved in the
   // cache. May throw std::bad_alloc when sequences that share pages list more pages than there are.
@@ -34,12 +33,10 @@ class DeviceBatchBuilder {
   };
   void group(std::span<const bitnet_batch_entry> entries);
 
-  const Weights& weights_;
   Vec<Run> runs_;        // [sequences]
   Vec<int32_t> met_;     // sequences of the batch, in the order of their first entries
   Vec<int32_t> source_;  // [entries] which entry stands there in the batch
   Vec<int32_t> token_, position_, page_list_, pages_;
-  Vec<float> cosine_, sine_;
   Vec<int32_t> wanted_;
   Vec<DeviceWant> want_;
   Vec<int32_t> rows_;

@@ -29,6 +29,8 @@ DeviceParts::DeviceParts(const ModelDescription& model, const Vec<LayerWeights>&
   parts_.head_dim = h.head_dim;
   parts_.vocab = h.vocab;
   parts_.rope_pairs = h.rope_dims / 2;
+  rope_frequency_ = rope_frequencies(model);
+  parts_.rope_frequency = rope_frequency_.data();
   parts_.rope = model.plan.rope;
   parts_.norm_eps = h.norm_eps;
   parts_.attention_scale = attention_scale(h);

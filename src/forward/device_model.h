@@ -30,6 +30,7 @@ class DeviceParts {
 
  private:
   Vec<DeviceLayer> layers_;
+  Vec<double> rope_frequency_;
   DeviceModelParts parts_;
 };
 

@@ -9,9 +9,8 @@ uint64_t DeviceRun::bytes_of(const Device& device, const ModelDescription& model
   return device.table->context_bytes(DeviceParts(model, screened).get(), &options);
 }
 
-uint64_t DeviceRun::host_bytes_of(const ModelDescription& model,
-                                  const DeviceContextOptions& options) noexcept {
-  return DeviceBatchBuilder::bytes_of(model.hyper, options);
+uint64_t DeviceRun::host_bytes_of(const DeviceContextOptions& options) noexcept {
+  return DeviceBatchBuilder::bytes_of(options);
 }
 
 Result<Ptr<DeviceRun>> DeviceRun::open(const Weights& weights, const DeviceContextOptions& options,
@@ -26,7 +25,7 @@ Result<Ptr<DeviceRun>> DeviceRun::open(const Weights& weights, const DeviceConte
 DeviceRun::DeviceRun(const Weights& weights, const DeviceContextOptions& options, int64_t sequences)
     : table_(*weights.device->device().table),
       bytes_(bytes_of(weights.device->device(), weights.model, weights.screened(), options)),
-      batch_(weights, options.pages, options.batch, sequences) {}
+      batch_(options.pages, options.batch, sequences) {}
 
 DeviceRun::~DeviceRun() {
   if (handle_) table_.context_close(handle_);

@@ -27,8 +27,7 @@ class DeviceRun final : public RemotePages {
   // screened: the weights there will have a screened head.
   static uint64_t bytes_of(const Device& device, const ModelDescription& model, bool screened,
                            const DeviceContextOptions& options);
-  static uint64_t host_bytes_of(const ModelDescription& model,
-                                const DeviceContextOptions& options) noexcept;
+  static uint64_t host_bytes_of(const DeviceContextOptions& options) noexcept;
   uint64_t bytes() const noexcept { return bytes_; }
   uint64_t host_bytes() const noexcept { return batch_.bytes(); }
 

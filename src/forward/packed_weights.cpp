@@ -341,8 +341,6 @@ Weights::Layout Weights::fastest_layout(const Options& options, ThreadPool& pool
   return layout;
 }
 
-namespace {
-
 // phi = position * base^(-2i/d) / f_i (formats.md 4.0), in double and with our own exp and log, so
 // that every machine rotates by the same angles.
 Vec<double> rope_frequencies(const ModelDescription& model) {
@@ -356,8 +354,6 @@ Vec<double> rope_frequencies(const ModelDescription& model) {
   }
   return frequency;
 }
-
-}  // namespace
 
 Vec<LayerWeights> describe_layers(const ModelDescription& model, Packing packing, Reading reading,
                                   const uint8_t* tiles) {

@@ -24,6 +24,8 @@ struct LayerWeights {
 // All layers, whose ternary tiles follow each other from `tiles` on; nullptr: shapes only.
 Vec<LayerWeights> describe_layers(const ModelDescription& model, Packing packing, Reading reading,
                                   const uint8_t* tiles);
+// [rope_dims/2] radians per position.
+Vec<double> rope_frequencies(const ModelDescription& model);
 // Onto scores of attention.
 float attention_scale(const HyperParameters& hyper) noexcept;
 

@@ -91,6 +91,7 @@ struct Parts {
   std::vector<std::vector<uint8_t>> tiles;
   std::vector<float> ones = std::vector<float>(size_t(std::max(kFf, kHeads* kHeadDim)), 1.0f);
   std::vector<uint16_t> table;
+  std::vector<double> frequency = std::vector<double>(size_t(kHeadDim / 2), 0.01);
   std::vector<DeviceLayer> layers;
   DeviceModelParts parts = {};
 
@@ -130,6 +131,7 @@ struct Parts {
     parts.head_dim = kHeadDim;
     parts.vocab = kVocab;
     parts.rope_pairs = kHeadDim / 2;
+    parts.rope_frequency = frequency.data();
     parts.rope = RopeStyle::kNeox;
     parts.norm_eps = 1e-5f;
     parts.attention_scale = 1.0f / std::sqrt(float(kHeadDim));
@@ -325,7 +327,6 @@ void selection(benchmark::State& state) {
 // so many tokens: time as a caller sees it, on the host's clock.
 struct Batch {
   std::vector<int32_t> token, position, page_list, pages, wanted;
-  std::vector<float> cosine, sine;
   std::vector<DeviceWant> want;
   DeviceBatch batch = {};
 
@@ -344,16 +345,12 @@ struct Batch {
         page_list.push_back(first);
       }
     }
-    cosine.assign(token.size() * (kHeadDim / 2), 0.8f);
-    sine.assign(cosine.size(), 0.6f);
     batch.tokens = int64_t(token.size());
     batch.token = token.data();
     batch.position = position.data();
     batch.page_list = page_list.data();
     batch.pages = pages.data();
     batch.page_count = int64_t(pages.size());
-    batch.cosine = cosine.data();
-    batch.sine = sine.data();
     batch.wanted = wanted.data();
     batch.want = want.data();
     batch.wanted_count = int64_t(wanted.size());

@@ -63,8 +63,11 @@ TEST(Plugin, OfAnotherBuildIsRefusedWithBothSides) {
                           std::to_string(BITNET_VERSION_PATCH);
   const std::string ours = "this library is " + own + " (interface " +
                            std::to_string(kDeviceInterface) + "): install the two together";
-  expect_refused(DEVICE_OTHER_VERSION, BITNET_E_DEVICE,
-                 {DEVICE_OTHER_VERSION, "is of version 0.1.9 (interface 1)", ours.c_str()});
+  expect_refused(
+      DEVICE_OTHER_VERSION, BITNET_E_DEVICE,
+      {DEVICE_OTHER_VERSION,
+       ("is of version 0.1.9 (interface " + std::to_string(kDeviceInterface) + ")").c_str(),
+       ours.c_str()});
   expect_refused(DEVICE_OTHER_INTERFACE, BITNET_E_DEVICE,
                  {("is of version " + own + " (interface 999)").c_str(), ours.c_str()});
 }

@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "../compute/buffers.h"
+#include "compute/angles.h"
 #include "compute/cuda/attention.h"
 #include "compute/cuda/dense.h"
 #include "compute/cuda/rows.h"
@@ -369,10 +370,24 @@ TEST_F(Kernels, DenseProducts) {
       std::vector<float> expected(size_t(5 * cols));
       for (int64_t i = 0; i < 5; ++i)
         reference_.dense_row(expected.data() + i * cols, w, token[size_t(i)]);
+      const There<float> cosine(5 * 3), sine(5 * 3);
+      const There<int32_t> position(std::vector<int32_t>{0, 1, 4095, 131071, 77});
+      const std::vector<double> frequencies = {1.0, 0.0123, 1e-5};
+      const There<double> frequency(frequencies);
       run([&](Stream& stream) {
-        embed(stream, on_device, token_there.data(), 5, rows_there.data());
+        embed(stream, on_device, token_there.data(), 5, rows_there.data(),
+              {frequency.data(), 3, position.data(), cosine.data(), sine.data()});
       });
       expect_same(expected, rows_there.back(), what + ", looked up");
+      std::vector<float> cosines, sines;
+      for (int32_t p : position.back()) {
+        for (double f : frequencies) {
+          cosines.push_back(float(exact_cos(double(p) * f)));
+          sines.push_back(float(exact_sin(double(p) * f)));
+        }
+      }
+      expect_same(cosines, cosine.back(), "cosines of positions");
+      expect_same(sines, sine.back(), "sines of positions");
       if (HasFatalFailure()) return;
     }
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/memory.h"
+#include "compute/angles.h"
 #include "compute/ops.h"
 #include "forward/attention.h"
 #include "sample/gumbel.h"
@@ -148,6 +149,8 @@ bitnet_status model_open(int32_t device, const DeviceModelParts* parts, DeviceMo
   m->parts.embeddings.data = keep(*m, parts->embeddings.data, bytes_of(parts->embeddings));
   m->parts.head.data = keep(*m, parts->head.data, bytes_of(parts->head));
   floats(m->parts.output_norm, parts->width);
+  m->parts.rope_frequency =
+      keep(*m, parts->rope_frequency, static_cast<uint64_t>(parts->rope_pairs) * 8);
   ++double_controls().live_models;
   *model = m.release();
   return BITNET_OK;
@@ -259,10 +262,14 @@ class Token {
     const int64_t position = batch_.position[t_], slot = position % kPagePositions;
     const Floats h = norm(x_, w.attn_norm);
     Floats q = product(w.q, h), k = product(w.k, h), v = product(w.v, h);
-    const float* cosine = batch_.cosine + t_ * m_.rope_pairs;
-    const float* sine = batch_.sine + t_ * m_.rope_pairs;
-    ops().rope(q.data(), m_.heads, d, m_.rope_pairs, m_.rope, cosine, sine);
-    ops().rope(k.data(), m_.kv_heads, d, m_.rope_pairs, m_.rope, cosine, sine);
+    Floats cosine(static_cast<size_t>(m_.rope_pairs)), sine(cosine.size());
+    for (size_t i = 0; i < cosine.size(); ++i) {
+      const double angle = static_cast<double>(batch_.position[t_]) * m_.rope_frequency[i];
+      cosine[i] = static_cast<float>(exact_cos(angle));
+      sine[i] = static_cast<float>(exact_sin(angle));
+    }
+    ops().rope(q.data(), m_.heads, d, m_.rope_pairs, m_.rope, cosine.data(), sine.data());
+    ops().rope(k.data(), m_.kv_heads, d, m_.rope_pairs, m_.rope, cosine.data(), sine.data());
     c_.counts.rope += 1;
     std::vector<uint16_t> halves(static_cast<size_t>(d));
     Floats attended(q.size());

@@ -12,15 +12,13 @@ using namespace cuda;
 
 namespace cuda {
 
-BatchPlaces::BatchPlaces(int64_t tokens, int64_t rope_pairs) noexcept {
+BatchPlaces::BatchPlaces(int64_t tokens) noexcept {
   constexpr int64_t kBlockWords = sizeof(QueryBlock) / 4;
   position = tokens;
   page_list = 2 * tokens;
   wanted = 3 * tokens;
   blocks = 4 * tokens;
-  cosine = blocks + kBlockWords * tokens;
-  sine = cosine + rope_pairs * tokens;
-  pages = sine + rope_pairs * tokens;
+  pages = blocks + kBlockWords * tokens;
 }
 
 }  // namespace cuda
@@ -100,8 +98,8 @@ struct RowPlaces {
 // Places of all that a context keeps, whatever the batch.
 struct DeviceContext::Sizes {
   Layout layout;
-  size_t x, q, k, v, attended, gate, up, normed, parts, quantized, quantized_scale, quantized_sum,
-      cache, screen_bytes, screen_tokens, arrived;
+  size_t x, q, k, v, attended, gate, up, normed, cosine, sine, parts, quantized, quantized_scale,
+      quantized_sum, cache, screen_bytes, screen_tokens, arrived;
 
   Sizes(const DeviceModelParts& s, const DeviceContextOptions& o) {
     const auto floats = [&](int64_t a, int64_t b) { return layout.add(a * b * 4); };
@@ -114,6 +112,8 @@ struct DeviceContext::Sizes {
     gate = floats(o.batch, s.ff_width);
     up = floats(o.batch, s.ff_width);
     normed = floats(o.batch, widest_input(s));
+    cosine = floats(o.batch, s.rope_pairs);
+    sine = floats(o.batch, s.rope_pairs);
     parts = floats(most_part_groups(s, o), attention_part_floats(s.heads, s.kv_heads, s.head_dim));
     quantized = layout.add(o.batch * padded_input(s));
     quantized_scale = floats(o.batch, 1);
@@ -127,8 +127,7 @@ struct DeviceContext::Sizes {
 
 uint64_t DeviceContext::bytes_of(const DeviceModelParts& shape,
                                  const DeviceContextOptions& options) noexcept {
-  const int64_t words =
-      BatchPlaces(options.batch, shape.rope_pairs).pages + power_of_two(options.pages);
+  const int64_t words = BatchPlaces(options.batch).pages + power_of_two(options.pages);
   return Sizes(shape, options).layout.bytes() + RowPlaces(shape, 1).layout.bytes() +
          static_cast<uint64_t>(words * 4);
 }
@@ -157,6 +156,8 @@ Status DeviceContext::allocate() {
   gate_ = memory_.as<float>(sizes.gate);
   up_ = memory_.as<float>(sizes.up);
   normed_ = memory_.as<float>(sizes.normed);
+  cosine_ = memory_.as<float>(sizes.cosine);
+  sine_ = memory_.as<float>(sizes.sine);
   parts_ = memory_.as<float>(sizes.parts);
   quantized_ = memory_.as<int8_t>(sizes.quantized);
   quantized_scale_ = memory_.as<float>(sizes.quantized_scale);
@@ -179,8 +180,7 @@ Status DeviceContext::allocate() {
   BITNET_TRY(
       check(cudaMemsetAsync(arrived_, 0, sizes.layout.bytes() - sizes.arrived, stream_.handle),
             "a memset"));
-  BITNET_TRY(make_room_for_words(BatchPlaces(options_.batch, s.rope_pairs).pages +
-                                 power_of_two(options_.pages)));
+  BITNET_TRY(make_room_for_words(BatchPlaces(options_.batch).pages + power_of_two(options_.pages)));
   if (read_.allocate(static_cast<size_t>(std::max(s.width, s.vocab)) * 4) != cudaSuccess) {
     return no_memory(device_, "page-locked memory for a row takes",
                      static_cast<uint64_t>(s.vocab) * 4);
@@ -280,7 +280,7 @@ Status DeviceContext::forward(const DeviceBatch& batch) {
 Status DeviceContext::send(const DeviceBatch& b, PassShape* shape) {
   const DeviceModelParts& s = model_.shape;
   const AttentionShape attention(s.heads, s.kv_heads, s.head_dim);
-  const BatchPlaces at(b.tokens, s.rope_pairs);
+  const BatchPlaces at(b.tokens);
   shape->tokens = b.tokens;
   shape->words = at.pages + power_of_two(b.page_count);
   BITNET_TRY(make_room_for_words(shape->words));
@@ -312,8 +312,6 @@ Status DeviceContext::send(const DeviceBatch& b, PassShape* shape) {
   put(at.page_list, b.page_list, b.tokens);
   if (b.wanted_count > 0) put(at.wanted, b.wanted, b.wanted_count);
   put(at.blocks, blocks_.data(), static_cast<int64_t>(sizeof(QueryBlock) / 4) * shape->blocks);
-  put(at.cosine, b.cosine, b.tokens * s.rope_pairs);
-  put(at.sine, b.sine, b.tokens * s.rope_pairs);
   put(at.pages, b.pages, b.page_count);
 
   shape->wanted = b.wanted_count;
@@ -429,7 +427,9 @@ cudaError_t DeviceContext::try_to_record(Graph* pass) {
 
 void DeviceContext::enqueue_begin(const PassShape& shape) {
   copy(stream_, batch_.as<void>(), sent_.as<void>(), shape.words * 4, cudaMemcpyHostToDevice);
-  embed(stream_, model_.embeddings, words(0), shape.tokens, x_);
+  embed(stream_, model_.embeddings, words(0), shape.tokens, x_,
+        {model_.rope_frequency, static_cast<int32_t>(model_.shape.rope_pairs),
+         words(BatchPlaces(shape.tokens).position), cosine_, sine_});
 }
 
 void DeviceContext::enqueue_layer(const PassShape& shape, int64_t layer) {
@@ -505,7 +505,7 @@ void DeviceContext::multiply(int64_t tokens,
 
 void DeviceContext::attend(const PassShape& shape, int64_t layer) {
   const DeviceModelParts& s = model_.shape;
-  const BatchPlaces at(shape.tokens, s.rope_pairs);
+  const BatchPlaces at(shape.tokens);
   AttentionJob job = {};
   job.q = q_;
   job.k = k_;
@@ -516,8 +516,8 @@ void DeviceContext::attend(const PassShape& shape, int64_t layer) {
   job.page_list = words(at.page_list);
   job.pages = words(at.pages);
   job.blocks = reinterpret_cast<const QueryBlock*>(words(at.blocks));
-  job.cosine = reinterpret_cast<const float*>(words(at.cosine));
-  job.sine = reinterpret_cast<const float*>(words(at.sine));
+  job.cosine = cosine_;
+  job.sine = sine_;
   job.tokens = static_cast<int32_t>(shape.tokens);
   job.block_count = static_cast<int32_t>(shape.blocks);
   job.heads = static_cast<int32_t>(s.heads);
@@ -540,7 +540,7 @@ void DeviceContext::attend(const PassShape& shape, int64_t layer) {
 void DeviceContext::enqueue_results(const PassShape& shape) {
   const DeviceModelParts& s = model_.shape;
   if (shape.wanted == 0) return;
-  const BatchPlaces at(shape.tokens, s.rope_pairs);
+  const BatchPlaces at(shape.tokens);
   float* hidden = hidden_ + shape.first_row * s.width;
   hidden_rows(stream_, {x_, model_.output_norm, static_cast<int32_t>(s.width), s.norm_eps}, s.width,
               words(at.wanted), shape.wanted, hidden);

@@ -11,8 +11,8 @@ namespace bitnet::cuda {
 // Where a batch's numbers lie in the memory they are sent up in, in 32-bit words: first what
 // depends on the number of tokens, the page lists at the end.
 struct BatchPlaces {
-  int64_t position, page_list, wanted, blocks, cosine, sine, pages;  // token ids at 0
-  BatchPlaces(int64_t tokens, int64_t rope_pairs) noexcept;
+  int64_t position, page_list, wanted, blocks, pages;  // token ids at 0
+  explicit BatchPlaces(int64_t tokens) noexcept;
 };
 
 // What a pass consists of besides the numbers sent up: passes of equal shape are equal launches.
@@ -108,7 +108,7 @@ struct DeviceContext {
   cuda::DeviceBytes memory_, batch_, rows_;
   cuda::HostBytes sent_, read_, selected_host_;
   // In memory_.
-  float *x_, *q_, *k_, *v_, *attended_, *gate_, *up_, *normed_, *parts_;
+  float *x_, *q_, *k_, *v_, *attended_, *gate_, *up_, *normed_, *cosine_, *sine_, *parts_;
   int8_t* quantized_;
   float* quantized_scale_;
   int32_t* quantized_sum_;

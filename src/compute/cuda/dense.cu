@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "compute/angles.h"
 #include "compute/cuda/dense_row.h"
 
 namespace bitnet::cuda {
@@ -45,7 +46,7 @@ constexpr int kDenseThreads = 256, kDenseWarps = kDenseThreads / kWarp;
 constexpr int kRows = 4;          // of a warp at once
 constexpr int kTokensAtOnce = 4;  // of a launch at once
 
-__global__ void embed_rows(DeviceDense table, const int32_t* token, float* x) {
+__global__ void embed_rows(DeviceDense table, const int32_t* token, float* x, Rotation rotation) {
   wait_for_previous();
   const int64_t bytes = table.type == Stored::kF32 ? 4 : 2;
   const int64_t row_bytes = dense_padded(table.cols) * bytes;
@@ -53,6 +54,12 @@ __global__ void embed_rows(DeviceDense table, const int32_t* token, float* x) {
   float* to = x + static_cast<int64_t>(blockIdx.x) * table.cols;
   for (int i = static_cast<int>(threadIdx.x); i < table.cols; i += static_cast<int>(blockDim.x)) {
     to[i] = number_at(table.type, row, dense_place(i, bytes));
+  }
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * rotation.pairs;
+  for (int i = static_cast<int>(threadIdx.x); i < rotation.pairs; i += kDenseThreads) {
+    const double angle = rotation.position[blockIdx.x] * rotation.frequency[i];
+    rotation.cosine[first + i] = static_cast<float>(exact_cos(angle));
+    rotation.sine[first + i] = static_cast<float>(exact_sin(angle));
   }
   let_next_begin();
 }
@@ -198,9 +205,9 @@ cudaError_t allow(int shared_bytes) {
 
 }  // namespace
 
-void embed(Stream& stream, const DeviceDense& table, const int32_t* token, int64_t tokens,
-           float* x) {
-  launch(stream, embed_rows, grid(tokens), kDenseThreads, 0, table, token, x);
+void embed(Stream& stream, const DeviceDense& table, const int32_t* token, int64_t tokens, float* x,
+           const Rotation& rotation) {
+  launch(stream, embed_rows, grid(tokens), kDenseThreads, 0, table, token, x, rotation);
 }
 
 void dense_product(Stream& stream, const DenseJob& job) {

@@ -45,9 +45,17 @@ __host__ __device__ constexpr int64_t dense_place(int64_t i, int64_t bytes) {
          step % per_load;
 }
 
-// x[t] = row token[t] of the table, [tokens][cols].
-void embed(Stream& stream, const DeviceDense& table, const int32_t* token, int64_t tokens,
-           float* x);
+// How positions rotate keys and queries.
+struct Rotation {
+  const double* frequency;  // [pairs] radians per position
+  int32_t pairs;
+  const int32_t* position;  // [tokens]
+  float *cosine, *sine;     // [tokens][pairs]
+};
+// What a pass begins with: x[t] = row token[t] of the table, [tokens][cols], and each token's
+// angles.
+void embed(Stream& stream, const DeviceDense& table, const int32_t* token, int64_t tokens, float* x,
+           const Rotation& rotation);
 
 // y[t * y_stride + r] = dot(row r, x[t]) * output_scale, stored or added.
 struct DenseJob {

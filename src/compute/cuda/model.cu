@@ -13,7 +13,8 @@ constexpr int64_t kStagingBytes = 16 << 20;
 // Walks over everything a model keeps on the device, in one order: sizes are added up and weights
 // are uploaded by the same walk. Visitor has
 //   const uint8_t* ternary(const TernaryMatrix&), const uint8_t* dense(const DenseMatrix&),
-//   const float* floats(const float*, int64_t count), uint8_t* room(int64_t bytes)
+//   const float* floats(const float*, int64_t count), const double* doubles(the same of doubles)
+//   uint8_t* room(int64_t bytes)
 // which return where that is on the device; room() is for what is made there.
 template <class Visitor>
 class Walk {
@@ -29,6 +30,7 @@ class Walk {
     const DeviceDense embeddings = dense(p.embeddings);
     const DeviceDense head = p.tied_head ? embeddings : dense(p.head);
     const float* norm = visitor_.floats(p.output_norm, p.width);
+    const double* frequency = visitor_.doubles(p.rope_frequency, p.rope_pairs);
     DeviceScreen screen = {};
     if (p.screened) {
       screen.rows = static_cast<int32_t>(p.head.rows);
@@ -41,6 +43,7 @@ class Walk {
     model->embeddings = embeddings;
     model->head = head;
     model->output_norm = norm;
+    model->rope_frequency = frequency;
     model->screen = screen;
   }
 
@@ -99,6 +102,10 @@ class Sizes {
     layout_.add(count * 4);
     return nullptr;
   }
+  const double* doubles(const double*, int64_t count) {
+    layout_.add(count * 8);
+    return nullptr;
+  }
   uint8_t* room(int64_t bytes) {
     layout_.add(bytes);
     return nullptr;
@@ -130,11 +137,8 @@ class Upload {
     });
     return at;
   }
-  const float* floats(const float* from, int64_t count) {
-    auto* at = to_.as<float>(layout_.add(count * 4));
-    copy(at, from, static_cast<size_t>(count) * 4);
-    return at;
-  }
+  const float* floats(const float* from, int64_t count) { return numbers(from, count); }
+  const double* doubles(const double* from, int64_t count) { return numbers(from, count); }
   uint8_t* room(int64_t bytes) { return to_.as<uint8_t>(layout_.add(bytes)); }
   cudaError_t error() const noexcept { return error_; }
 
@@ -148,6 +152,13 @@ class Upload {
       fill(staging_.as<uint8_t>(), first, last);
       copy(to + first * bytes, staging_.as<uint8_t>(), static_cast<size_t>((last - first) * bytes));
     }
+  }
+  template <class T>
+  const T* numbers(const T* from, int64_t count) {
+    const size_t bytes = static_cast<size_t>(count) * sizeof(T);
+    T* at = to_.as<T>(layout_.add(static_cast<int64_t>(bytes)));
+    copy(at, from, bytes);
+    return at;
   }
   void copy(void* to, const void* from, size_t bytes) {
     if (error_ == cudaSuccess) error_ = cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice);
@@ -202,6 +213,7 @@ Result<Ptr<DeviceModel>> open_model(int device, const DeviceModelParts& parts) {
   model->shape = parts;
   model->shape.layer = nullptr;
   model->shape.output_norm = nullptr;
+  model->shape.rope_frequency = nullptr;
   for (int64_t i = 0; i < parts.layers; ++i) model->any_dense |= has_dense(parts.layer[i]);
   model->layers.reserve(static_cast<size_t>(parts.layers));
 

@@ -40,6 +40,7 @@ struct DeviceModel {
   cuda::DeviceDense embeddings, head;
   cuda::DeviceScreen screen;  // if shape.screened
   const float* output_norm;
+  const double* rope_frequency;
   cuda::DeviceBytes memory;
 };
 
