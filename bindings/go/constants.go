@@ -208,7 +208,7 @@ const (
 
 	// A copy of the head in 7 bits a weight, with proven error bounds: 5 of them are read first, the other 2 and then
 	// the head itself only of rows that can matter. A third of the reading of an F16 head, for half of its size in
-	// memory. On a device 8 bits a weight, all read first: half of the reading.
+	// memory. On a device 8 bits a weight, all read first: half of the reading; AUTO does without if there is no room.
 	HeadScreened Head = 2
 )
 

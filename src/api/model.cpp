@@ -330,15 +330,15 @@ bitnet_status bitnet_model_estimate(const bitnet_model* model, const bitnet_ctx_
     uint64_t file_in_use = 0;
     BITNET_LET(const std::optional<UsableDevice> on, model->loaded->device_to_estimate());
     const Weights::Options weights = model->loaded->options().weights();
-    const bool screened = Weights::screens(d, weights.head);
     if (on) {
+      const bool screened = Weights::screens_on(on->device, d, weights.head);
       e.work_bytes = Context::work_bytes_of(d, how, on->device);
       e.device_bytes = UploadedModel::bytes_of(on->device, d, screened) +
                        Context::device_bytes_of(d, how, screened, on->device);
     } else {
       e.weight_bytes = Weights::bytes_of(d, weights);
       e.cache_bytes = KvCache::bytes_of(d.hyper, how.positions);
-      e.work_bytes = Context::work_bytes_of(d, how, screened);
+      e.work_bytes = Context::work_bytes_of(d, how, Weights::screens(d, weights.head));
       file_in_use = Weights::file_bytes_of(d, weights);
     }
     if (model->loaded->owns_file_copy()) file_in_use = e.file_bytes;

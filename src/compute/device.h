@@ -25,7 +25,7 @@
 namespace bitnet {
 
 // Counted up with every change of this file that an older counterpart would misread.
-constexpr uint32_t kDeviceInterface = 2;
+constexpr uint32_t kDeviceInterface = 3;
 
 struct DeviceInfo {
   char title[128];              // the maker's name of it, terminated
@@ -97,7 +97,7 @@ struct DeviceBatch {
 struct DeviceSelection {
   int64_t vocabulary;
   int32_t first;
-  float temperature;    // 1e-4 .. 1e4
+  float temperature;    // 1e-4 .. 1e4; with first > 0 this and all below are not looked at
   double log_min_p;     // < 0; -infinity: no cut-off
   uint64_t seed, draw;  // of the noise, whose high words are those of sample/gumbel.h
   bool operator==(const DeviceSelection&) const = default;
@@ -109,7 +109,7 @@ struct DeviceLogit {
 // In any order. NaN among the first `vocabulary` logits are listed.
 struct DeviceSelected {
   const DeviceLogit* logit;  // [count] until the context's next forward(), reserve_rows(), select()
-  int32_t count;             // 0: too many; all logits are to be read
+  int32_t count;             // 0: too many, or none; all logits are to be read
 };
 constexpr int32_t kDeviceSelected = 512;  // at most
 

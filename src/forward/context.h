@@ -68,7 +68,6 @@ class Context {
   const Stats& stats() const noexcept { return stats_; }
   KernelCounts kernel_counts() const noexcept;
   int threads() const noexcept { return pool_->size(); }
-  bool on_device() const noexcept { return device_ != nullptr; }
   // Everything but the cache, on host and device.
   uint64_t work_bytes() const noexcept;
 

@@ -389,6 +389,11 @@ bool Weights::screens(const ModelDescription& model, bitnet_head head) noexcept 
   return ::bitnet::bytes_of(model.head) >= kSmallHead;
 }
 
+bool Weights::screens_on(const Device& device, const ModelDescription& model, bitnet_head head) {
+  return screens(model, head) &&
+         (head != BITNET_HEAD_AUTO || UploadedModel::check_room(device, model, true).ok());
+}
+
 uint64_t Weights::bytes_of(const ModelDescription& model, const Options& options) noexcept {
   uint64_t bytes = 0;
   if (options.weights != BITNET_WEIGHTS_FILE) {
@@ -474,7 +479,7 @@ Status Weights::pack(const Layout& layout, ThreadPool& pool, const Progress& pro
 
 // Packed here for the device, which copies it.
 Status Weights::upload(const Options& options, ThreadPool& pool) {
-  const bool with_screen = screens(model, options.head);
+  const bool with_screen = screens_on(*options.device, model, options.head);
   BITNET_TRY(UploadedModel::check_room(*options.device, model, with_screen));
   BITNET_TRY(pack({}, pool, options.progress.part(0, 0.7)));
   if (!options.progress.report(0.7)) {

@@ -51,6 +51,8 @@ class Weights {
 
   // Whether prepare() will make a screened copy of the head.
   static bool screens(const ModelDescription& model, bitnet_head head) noexcept;
+  // The same on a device, where BITNET_HEAD_AUTO does without if there is no room for it.
+  static bool screens_on(const Device& device, const ModelDescription& model, bitnet_head head);
   // What prepare() will allocate; with BITNET_WEIGHTS_AUTO at most.
   static uint64_t bytes_of(const ModelDescription& model, const Options& options) noexcept;
   // In the host's memory, or in the device's.

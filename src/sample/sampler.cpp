@@ -21,7 +21,7 @@ constexpr int32_t kMostPenalized = 1 << 20;
 constexpr int32_t kDefaultWindow = 64;
 // What selection() takes for few: so many of the largest, or who can win at these temperatures, at
 // which even float arithmetic can tell.
-constexpr int32_t kMostSelected = 256;
+constexpr int32_t kMostSelected = 128;
 constexpr float kColdest = 1e-4f, kHottest = 1e4f;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 

@@ -100,6 +100,8 @@ class Sampler {
   // all logits are needed, because the options weigh all of them or change some before they are
   // compared, or because too many can matter.
   std::optional<Selection> selection(int64_t n) const noexcept;
+  // Whether it has a value whatever is accepted.
+  bool always_selects(int64_t n) const noexcept { return !penalizes_ && selection(n); }
 
   // Puts the token into the history and moves on to the next draw. Fails on negative ids; ids
   // beyond the vocabulary have no effect on any logit. Allocates only with penalty_window -1, and

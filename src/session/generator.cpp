@@ -18,6 +18,15 @@ double now() noexcept {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+// What tokens that are picked from want. Bounds that a pick cannot do with cost a second reading of
+// the head; an unscreened device computes all logits anyway, and keeps them.
+uint32_t wanted(const Context& context, const Sampler& sampler, int64_t vocabulary) noexcept {
+  const Weights& weights = context.weights();
+  const bool all = weights.device ? weights.screened() && !sampler.always_selects(vocabulary)
+                                  : sampler.needs_all_logits(vocabulary);
+  return all ? BITNET_WANT_LOGITS : BITNET_WANT_SAMPLE;
+}
+
 }  // namespace
 
 Result<Ptr<Generator>> Generator::open(Context& context, const Tokenizer& tokenizer,
@@ -68,8 +77,7 @@ Generator::Generator(Context& context, const Tokenizer& tokenizer, const Options
       draft_tokens_(options.draft_tokens),
       ignore_end_(options.ignore_end),
       sampler_(std::move(sampler)),
-      want_(sampler_->needs_all_logits(vocabulary_) && !context.on_device() ? BITNET_WANT_LOGITS
-                                                                            : BITNET_WANT_SAMPLE),
+      want_(wanted(context, *sampler_, vocabulary_)),
       stop_(std::move(stop)),
       decoder_(tokenizer, options.show_special, !options.continues_text),
       history_(options.prompt) {

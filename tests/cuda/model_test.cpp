@@ -325,10 +325,13 @@ TEST_P(Devices, GeneratedTextIsThatOfTheCpu) {
   drawn.temperature = 1.0f;
   drawn.min_p = 0.05f;
   drawn.seed = 11;
+  bitnet_sampler_options penalized = BITNET_SAMPLER_OPTIONS_INIT;
+  penalized.repeat_penalty = 1.2f;
   for (const bitnet_head head : {BITNET_HEAD_FULL, BITNET_HEAD_SCREENED}) {
     Both both(path(), 256, 0, head);
     for (const bitnet_sampler_options* sampling :
-         {static_cast<const bitnet_sampler_options*>(nullptr), &std::as_const(drawn)}) {
+         {static_cast<const bitnet_sampler_options*>(nullptr), &std::as_const(drawn),
+          &std::as_const(penalized)}) {
       bitnet_generate_options options = BITNET_GENERATE_OPTIONS_INIT;
       options.prompt = "one two three one two three one two";
       options.max_tokens = 12;
@@ -340,6 +343,10 @@ TEST_P(Devices, GeneratedTextIsThatOfTheCpu) {
             << drafts << " drafts";
       }
     }
+    bitnet_ctx_stats stats = BITNET_CTX_STATS_INIT;
+    ASSERT_EQ(bitnet_ctx_get_stats(both.device.get(), &stats, nullptr), BITNET_OK);
+    EXPECT_EQ(stats.full_tokens, 0u) << "who needs all logits asks for them beforehand";
+    EXPECT_EQ(stats.screened_tokens > 0, head == BITNET_HEAD_SCREENED);
   }
 }
 

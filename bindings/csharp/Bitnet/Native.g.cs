@@ -95,7 +95,7 @@ namespace Bitnet
         BITNET_HEAD_AUTO = 0,
         /// <summary>every row is computed</summary>
         BITNET_HEAD_FULL = 1,
-        /// <summary>a copy of the head in 7 bits a weight, with proven error bounds: 5 of them are read first, the other 2 and then the head itself only of rows that can matter. A third of the reading of an F16 head, for half of its size in memory. On a device 8 bits a weight, all read first: half of the reading</summary>
+        /// <summary>a copy of the head in 7 bits a weight, with proven error bounds: 5 of them are read first, the other 2 and then the head itself only of rows that can matter. A third of the reading of an F16 head, for half of its size in memory. On a device 8 bits a weight, all read first: half of the reading; AUTO does without if there is no room</summary>
         BITNET_HEAD_SCREENED = 2,
         BITNET_HEAD_INT32 = 2147483647,
     }
@@ -936,7 +936,7 @@ namespace Bitnet
         /// entry's first `count` logits (0: all tokens that have a text), and the same failures. The entry must have wanted
         /// BITNET_WANT_SAMPLE, or BITNET_WANT_LOGITS, which serves as well. With a screened head (bitnet_head) only the logits
         /// that can matter are computed: for greedy picks, top_k, min_p and plain temperature about half the reading of a full
-        /// pass over the head. top_p without top_k needs every logit, on a device also a bias, penalties, a top_k above 256 and
+        /// pass over the head. top_p without top_k needs every logit, on a device also a bias, penalties, a top_k above 128 and
         /// temperatures outside 1e-4..1e4: want BITNET_WANT_LOGITS then, or a second pass is made.
         ///   returns  BITNET_E_STATE      that entry wanted neither, or there was no batch
         ///            BITNET_E_CANCELLED  bitnet_ctx_cancel was called

@@ -657,6 +657,7 @@ Status DeviceContext::select(int64_t row, const DeviceSelection& selection,
          cudaMemcpyDeviceToHost);
     BITNET_TRY(synchronize("selecting logits"));
     held.selected = comes_along;
+    if (!comes_along) selection_ = {};  // nobody waits for the largest any more
   }
   *selected = {found.logit, found.count <= kDeviceSelected ? found.count : 0};
   return {};

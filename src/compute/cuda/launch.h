@@ -13,7 +13,7 @@ struct Stream {
   cudaStream_t handle = nullptr;
   // Kernels may start before the one before them has ended (ptx.h, wait_for_previous).
   bool overlapping = false;
-  bool after_kernel = false;  // what was put on it last; copies cannot be overlapped
+  bool after_kernel = false;  // what was put on it last, if it has not ended; copies do not overlap
   // Of dynamic shared memory, what a block may have on this device.
   int64_t shared_bytes = 48 << 10;
   int processors = 1;

@@ -92,9 +92,8 @@ __device__ inline void let_next_begin() {
 
 // ---- Products ----------------------------------------------------------------------------------
 
-// The whole warp: sum [16][8] += a [16][32] b [32][8]. a is of unsigned or
-// signed, b of signed bytes. With
-// g = lane / 4 and j = lane % 4 a lane holds
+// The whole warp: sum [16][8] += a [16][32] b [32][8]. a is of unsigned or of signed bytes, b of
+// signed ones. With g = lane / 4 and j = lane % 4 a lane holds
 //   a[i]: row g + 8 * (i % 2), columns 4j + 16 * (i / 2) .. + 3, in its bytes from the lowest up
 //   b[i]: rows 4j + 16 * i .. + 3 of column g
 //   sum[i]: row g + 8 * (i / 2), column 2j + i % 2

@@ -123,6 +123,7 @@ __global__ void __launch_bounds__(kScreenThreads) copy_rows(DeviceDense head, De
   const float residual = raised(sqrt(warp_sum(lost_squares)) * kDoubles);
   const bool usable =
       __all_sync(kAll, known) != 0 && static_cast<double>(norm) <= kMostNorm;  // no NaN
+  __syncwarp();  // the scales above are other lanes'
   if (!usable) {
     for (int block = lane; block < blocks; block += kWarp) {
       *reinterpret_cast<uint16_t*>(tile + scale_place(in_tile, block)) = 0;

@@ -191,7 +191,7 @@ __global__ void __launch_bounds__(kSelectThreads) settle_chunks(SelectJob job) {
   const bool draws = job.selection.first == 0;
   const int chunks = static_cast<int>(gridDim.x);
   float mark = 0.0f, reached = 0.0f;
-  double cut = 0.0;
+  double cut = -static_cast<double>(kInfinity);
   if (draws) {
     const CutOff limits(job, chunk.room, room.most);
     mark = limits.mark;
