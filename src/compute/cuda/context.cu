@@ -536,7 +536,7 @@ void DeviceContext::attend(const PassShape& shape, int64_t layer) {
   cuda::attend(stream_, job);
 }
 
-// The wanted rows: output norm, head, the largest logits.
+// The wanted rows: output norm, then the head or bounds of it, and what is selected of them.
 void DeviceContext::enqueue_results(const PassShape& shape) {
   const DeviceModelParts& s = model_.shape;
   if (shape.wanted == 0) return;
