@@ -69,7 +69,7 @@ Result<Ptr<const UploadedModel>> UploadedModel::open(const Device& device,
                                                      const Vec<LayerWeights>& layers,
                                                      bool screened) {
   const DeviceParts parts(model, layers, screened);
-  const uint64_t bytes = bytes_of(device, model, screened);
+  const uint64_t bytes = device.table->model_bytes(parts.get());
   Ptr<UploadedModel> uploaded =
       make<UploadedModel>(device, screened, bytes, bytes - bytes_of(device, model, false));
   bitnet_error why = BITNET_ERROR_INIT;

@@ -230,6 +230,19 @@ TEST(OnDevice, AScreenedHeadHasItsBytes) {
   EXPECT_EQ(UploadedModel::check_room(small, full.model(), true).code(), BITNET_E_MEMORY);
 }
 
+// Only if nobody asked for the copy.
+TEST(OnDevice, AutoDoesWithoutACopyThatHasNoRoom) {
+  const TwoWays two(models()[0].c_str());
+  ModelDescription large = two.model();
+  large.head.rows = int64_t{1} << 24;
+  Device device = two.device();
+  device.info.free = UploadedModel::bytes_of(device, large, true);
+  EXPECT_TRUE(Weights::screens_on(device, large, BITNET_HEAD_AUTO));
+  device.info.free -= 1;
+  EXPECT_FALSE(Weights::screens_on(device, large, BITNET_HEAD_AUTO));
+  EXPECT_TRUE(Weights::screens_on(device, large, BITNET_HEAD_SCREENED));
+}
+
 TEST(OnDevice, CountsTellWhatWasScreened) {
   for (bitnet_head head : kHeads) {
     const uint64_t screened = head == BITNET_HEAD_SCREENED ? 1 : 0;

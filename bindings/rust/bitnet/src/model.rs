@@ -78,7 +78,8 @@ numbers! {
         AUTO = BITNET_HEAD_AUTO,
         /// Every row is computed.
         FULL = BITNET_HEAD_FULL,
-        /// A copy in 7 bits a weight, with proven error bounds, is read first, and only rows that can matter are computed.
+        /// A copy in 7 bits a weight (8 on a device), with proven error bounds, is read first, and only rows that can
+        /// matter are computed.
         SCREENED = BITNET_HEAD_SCREENED,
     }
 }
