@@ -30,6 +30,9 @@ BITNET_API void emulated_fail_allocation(int64_t n) {
 BITNET_API void emulated_fail_launch(int64_t n) {
   emulator::fail_launch_after(n, emulator::Report::kLater);
 }
+BITNET_API void emulated_refuse_overlap(int refuse) {
+  emulator::refuse_overlap_in_captures(refuse != 0);
+}
 BITNET_API int64_t emulated_allocations() {
   return emulator::live_allocations();
 }

@@ -111,6 +111,19 @@ class Kernels : public testing::Test {
     (void)round;
 #endif
   }
+  // What is selected of rows of logits.
+  std::vector<Selected> selected_of(const DeviceSelection& selection, const There<float>& logits,
+                                    int64_t stride, int64_t rows) {
+    const There<SelectRoom> room(rows);
+    const There<Selected> selected(rows);
+    run([&](Stream& stream) {
+      const float* known = logits.data();
+      select_rows(stream,
+                  {selection, known, known, stride, {}, nullptr, room.data(), selected.data()},
+                  rows);
+    });
+    return selected.back();
+  }
   void TearDown() override {
 #ifdef BITNET_EMULATED
     emulator::set_order(emulator::kForward);
@@ -715,8 +728,6 @@ TEST_F(Kernels, SelectionsHoldWhatAPickDependsOn) {
 TEST_F(Kernels, SelectionsOfDraws) {
   Source source(18);
   const int64_t vocabulary = 300, rows = 4;
-  const There<SelectRoom> room(rows);
-  const There<Selected> selected(rows);
   uint64_t draws = 0, listed = 0;
   for (int round = 0; round < 100; ++round) {
     static const float kTemperatures[] = {0.5f, 1, 3, 10};
@@ -731,19 +742,7 @@ TEST_F(Kernels, SelectionsOfDraws) {
     std::vector<float> logits = numbers(source, rows * vocabulary, Numbers::kUsual);
     const There<float> there(logits);
     next_order(round);
-    run([&](Stream& stream) {
-      select_rows(stream,
-                  {selection,
-                   there.data(),
-                   there.data(),
-                   vocabulary,
-                   {},
-                   nullptr,
-                   room.data(),
-                   selected.data()},
-                  rows);
-    });
-    const std::vector<Selected> back = selected.back();
+    const std::vector<Selected> back = selected_of(selection, there, vocabulary, rows);
     for (int64_t r = 0; r < rows; ++r) {
       expect_selected(selection, logits.data() + r * vocabulary, back[size_t(r)],
                       "round " + std::to_string(round) + ", row " + std::to_string(r));
@@ -763,23 +762,9 @@ TEST_F(Kernels, SelectionsOfALargeVocabulary) {
   const int64_t vocabulary = 150000;
   const std::vector<float> logits = numbers(source, vocabulary, Numbers::kUsual);
   const There<float> there(logits);
-  const There<SelectRoom> room(1);
-  const There<Selected> selected(1);
   for (const DeviceSelection& selection : {DeviceSelection{vocabulary, 40, 1, 0, 0, 0},
                                            DeviceSelection{vocabulary, 0, 0.7f, -2, 3, 4}}) {
-    run([&](Stream& stream) {
-      select_rows(stream,
-                  {selection,
-                   there.data(),
-                   there.data(),
-                   vocabulary,
-                   {},
-                   nullptr,
-                   room.data(),
-                   selected.data()},
-                  1);
-    });
-    const Selected back = selected.back()[0];
+    const Selected back = selected_of(selection, there, vocabulary, 1)[0];
     EXPECT_LT(back.count, 80);
     expect_selected(selection, logits.data(), back, "first " + std::to_string(selection.first));
   }
@@ -804,22 +789,8 @@ TEST_F(Kernels, SelectionsOfOddLogits) {
   row(6)[321] = -7.0f;
   std::fill_n(row(7), vocabulary, 3.0f);
   const There<float> there(logits);
-  const There<SelectRoom> room(rows);
-  const There<Selected> selected(rows);
   const auto select = [&](int32_t first, float temperature, double log_min_p) {
-    run([&](Stream& stream) {
-      select_rows(stream,
-                  {{vocabulary, first, temperature, log_min_p, 3, 4},
-                   there.data(),
-                   there.data(),
-                   stride,
-                   {},
-                   nullptr,
-                   room.data(),
-                   selected.data()},
-                  rows);
-    });
-    return selected.back();
+    return selected_of({vocabulary, first, temperature, log_min_p, 3, 4}, there, stride, rows);
   };
   const auto tokens = [](const Selected& s) {
     std::vector<int32_t> t;

@@ -406,6 +406,18 @@ TEST_P(BrokenDevices, AReceiptCountsWhatRan) {
       << ran << " ran: " << std::string(receipt, bytes);
 }
 
+// Where kernels that overlap cannot be recorded, passes are recorded without.
+TEST_P(BrokenDevices, ADriverThatDoesNotRecordOverlap) {
+  emulator().call("emulated_refuse_overlap", 1);
+  Both both(path());
+  const int32_t vocab = info_of(both.cpu_model).vocab_size;
+  std::mt19937 random(14);
+  for (int32_t position = 0; position < 5; ++position) {
+    both.decode(entries_of(0, position, 1, BITNET_WANT_LOGITS, vocab, random));
+    if (HasFatalFailure()) return;
+  }
+}
+
 TEST_P(BrokenDevices, SeveralDevices) {
   emulator().call("emulated_devices", 2);
   EXPECT_EQ(bitnet_device_count(), 3);

@@ -40,6 +40,10 @@ void fail_allocation_after(int64_t n);
 enum class Report : int { kAtOnce, kLater };
 void fail_launch_after(int64_t n, Report report = Report::kAtOnce);
 
+// As drivers older than the toolkit: a capture that records a kernel which may overlap the one
+// before it is invalid. Default: false.
+void refuse_overlap_in_captures(bool refuse);
+
 // What is not released yet: device and pinned memory; streams, events, graphs.
 int64_t live_allocations();
 int64_t live_objects();

@@ -54,6 +54,7 @@ std::atomic<size_t> memory_bytes{kDefaultMemory};
 std::atomic<int> multiprocessors{kDefaultMultiprocessors};
 std::atomic<int64_t> allocations_left{0};  // until one fails; 0 and less: none does
 std::atomic<int64_t> launches_left{0};     // likewise
+std::atomic<bool> overlap_refused{false};
 std::atomic<Report> launch_report{Report::kAtOnce};
 std::atomic<bool> broken{false};
 std::atomic<int64_t> kernels_run{0};
@@ -304,6 +305,9 @@ void fail_launch_after(int64_t n, Report report) {
   launch_report = report;
   launches_left = n;
 }
+void refuse_overlap_in_captures(bool refuse) {
+  overlap_refused = refuse;
+}
 int64_t live_allocations() {
   const std::lock_guard lock(memory().mutex);
   return static_cast<int64_t>(memory().allocations.size());
@@ -321,6 +325,7 @@ void reset() {
   set_multiprocessors(kDefaultMultiprocessors);
   fail_allocation_after(0);
   fail_launch_after(0);
+  refuse_overlap_in_captures(false);
   broken = false;
   kernels_run = 0;
   last_error = cudaSuccess;
@@ -330,6 +335,9 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel,
                    std::function<void()> body) {
   return call([&] {
     if (const cudaError_t error = check_launch(config, kernel); error != cudaSuccess) return error;
+    if (overlap_refused && config.numAttrs > 0 && config.stream && config.stream->capture) {
+      return invalidate(config.stream, cudaErrorStreamCaptureUnsupported);
+    }
     return submit(config.stream, [grid = config.gridDim, block = config.blockDim,
                                   shared_bytes = config.dynamicSmemBytes, body = std::move(body)] {
       return run_kernel(grid, block, shared_bytes, body);
