@@ -408,19 +408,26 @@ struct HeadDim<0> {
   operator int64_t() const noexcept { return n; }
 };
 
-// Attention of N queries at once: their scores, then weights.
+// Attention of N queries at once: their scores, then weights. More than 4 would load less for a
+// product, but the products are what keeps the processor busy.
 template <int N>
 struct PageWeights {
   alignas(64) float p[N][kPagePositions];
 };
 
 // A register holds one number of 16 keys (key_place), so the 16 lanes of the contract's dot are 16
-// registers a query, and folding them is plain addition. `keys`: the 16 keys' block.
-template <int D>
-struct SixteenKeys {
+// registers a query, and folding them is plain addition. `keys`: where B such sixteens begin.
+template <int B, int D>
+struct Keys {
   const uint16_t* keys;
   HeadDim<D> head_dim;
   const uint16_t* meanwhile;  // as many numbers that are wanted afterwards
+
+  Lanes at(int64_t element, int sixteen) const noexcept {
+    return load_half(keys + 16 * (element + sixteen * head_dim));
+  }
+  // Lines of the next keys and of what is wanted afterwards, for two elements of these.
+  void bring(int64_t pair) const noexcept;
 };
 
 // A page is two streams, keys and values, and the next page lies elsewhere: while keys are read,
@@ -430,97 +437,135 @@ inline void bring_line(const uint16_t* stream, int64_t line) noexcept {
   prefetch_far(reinterpret_cast<const uint8_t*>(stream), 64 * line);
 }
 
-// Of the lanes l = first + k * 16/S, k < S, folded into one, for elements [begin, end) of N
-// queries. The lanes of a fold's node lie 16/S apart, so S of them fold among themselves.
-template <int N, int S, int D>
-inline void fold_some_lanes(Lanes* folded, const SixteenKeys<D>& block, const float* q,
-                            int64_t begin, int64_t end, int first) noexcept {
-  Lanes lanes[S * N];
-  for (Lanes& lane : lanes) lane = zero();
-  // Of the block's lines, one for every two elements, each of the 16/S turns asks for its share.
-  int64_t line = (begin + (end - begin) / (16 / S) * first) / 2;
-  for (int64_t i = begin + first; i - first < end; i += 16) {
-    for (int s = 0; s < S; ++s) {
-      const int64_t at = i + 16 / S * s;
-      if (at >= end) {  // +0 completes the last sixteen
-        for (int n = 0; n < N; ++n) lanes[s * N + n] = fused(zero(), zero(), lanes[s * N + n]);
-        continue;
-      }
-      if (s % 2 == 0 && (S > 1 || i % 32 < 16)) {
-        prefetch_near(reinterpret_cast<const uint8_t*>(block.keys + 16 * block.head_dim),
-                      64 * line);
-        bring_line(block.meanwhile, line++);
-      }
-      const Lanes keys = load_half(block.keys + 16 * at);
-      for (int n = 0; n < N; ++n) {
-        lanes[s * N + n] = fused(all(q[n * block.head_dim + at]), keys, lanes[s * N + n]);
-      }
-    }
+template <int B, int D>
+inline void Keys<B, D>::bring(int64_t pair) const noexcept {
+  const uint8_t* next = reinterpret_cast<const uint8_t*>(keys + 16 * B * head_dim);
+#pragma GCC unroll 4
+  for (int b = 0; b < B; ++b) {
+    prefetch_near(next, 64 * (B * pair + b));
+    bring_line(meanwhile, B * pair + b);
   }
-  for (int half = S / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half * N; ++i) lanes[i] = add(lanes[i], lanes[half * N + i]);
-  }
-  for (int n = 0; n < N; ++n) folded[n] = lanes[n];
 }
 
-// Sums of N queries that fit the registers: a power of two of them each, at most so many.
-constexpr int sums_of(int queries, int most) noexcept {
+// Of the lanes l = first + k * 16/S, k < S, folded into one, for elements [begin, end) of N
+// queries; folded[b * N + n] with keys 16b and on. The lanes of a fold's node lie 16/S apart, so S
+// of them fold among themselves.
+template <int N, int S, int B, int D>
+inline void fold_some_lanes(Lanes* folded, const Keys<B, D>& block, const float* q, int64_t begin,
+                            int64_t end, int first) noexcept {
+  Lanes lanes[S * B * N];
+  for (Lanes& lane : lanes) lane = zero();
+  // Of the lines to bring, each of the 16/S turns asks for its share.
+  int64_t pair = (begin + (end - begin) / (16 / S) * first) / 2;
+  const auto turn = [&](int64_t i) __attribute__((always_inline)) {
+#pragma GCC unroll 16
+    for (int s = 0; s < S; ++s) {
+      Lanes* sums = lanes + s * B * N;
+      const int64_t at = i + 16 / S * s;
+      if (at >= end) {  // +0 completes the last sixteen
+        for (int k = 0; k < B * N; ++k) sums[k] = fused(zero(), zero(), sums[k]);
+        continue;
+      }
+      if (s % 2 == 0 && (S > 1 || i % 32 < 16)) block.bring(pair++);
+      Lanes keys[B];
+#pragma GCC unroll 4
+      for (int b = 0; b < B; ++b) keys[b] = block.at(at, b);
+#pragma GCC unroll 8
+      for (int n = 0; n < N; ++n) {
+        const Lanes x = all(q[n * block.head_dim + at]);
+#pragma GCC unroll 4
+        for (int b = 0; b < B; ++b) sums[b * N + n] = fused(x, keys[b], sums[b * N + n]);
+      }
+    }
+  };
+  if constexpr (kScoreSixteens > 1 && D == 128) {
+#pragma GCC unroll 8
+    for (int64_t i = begin + first; i - first < end; i += 16) turn(i);
+  } else {
+    for (int64_t i = begin + first; i - first < end; i += 16) turn(i);
+  }
+  for (int half = S / 2; half > 0; half /= 2) {
+    for (int k = 0; k < half * B * N; ++k) lanes[k] = add(lanes[k], lanes[half * B * N + k]);
+  }
+  for (int k = 0; k < B * N; ++k) folded[k] = lanes[k];
+}
+
+// Sums of so many kinds that fit the registers: a power of two of them each, at most so many.
+constexpr int sums_of(int kinds, int most) noexcept {
   int sums = 1;
-  while (2 * sums <= most && 2 * sums * queries <= kAttendSums) sums *= 2;
+  while (2 * sums <= most && 2 * sums * kinds <= kAttendSums) sums *= 2;
   return sums;
 }
 
-// The block result (at most 256 elements) of N queries with 16 keys.
-template <int N, int D>
-inline void dot_of_keys(Lanes* dots, const SixteenKeys<D>& block, const float* q, int64_t begin,
+// The block result (at most 256 elements) of N queries with B times 16 keys.
+template <int N, int B, int D>
+inline void dot_of_keys(Lanes* dots, const Keys<B, D>& block, const float* q, int64_t begin,
                         int64_t end) noexcept {
-  constexpr int kAtOnce = sums_of(N, 16), kParts = 16 / kAtOnce;
-  Lanes parts[kParts * N];
+  constexpr int kDots = B * N, kAtOnce = sums_of(kDots, 16), kParts = 16 / kAtOnce;
+  Lanes parts[kParts * kDots];
   for (int part = 0; part < kParts; ++part) {
-    fold_some_lanes<N, kAtOnce>(parts + part * N, block, q, begin, end, part);
+    fold_some_lanes<N, kAtOnce>(parts + part * kDots, block, q, begin, end, part);
   }
   for (int half = kParts / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half * N; ++i) parts[i] = add(parts[i], parts[half * N + i]);
+    for (int k = 0; k < half * kDots; ++k) parts[k] = add(parts[k], parts[half * kDots + k]);
   }
-  for (int n = 0; n < N; ++n) dots[n] = parts[n];
+  for (int k = 0; k < kDots; ++k) dots[k] = parts[k];
+}
+
+// Scores of N queries with B times 16 keys, the first of which is number j of the page.
+template <int N, int B, int D>
+inline void score_keys(PageWeights<N>& scores, int64_t j, const Keys<B, D>& block, const float* q,
+                       float scale) noexcept {
+  const int64_t head_dim = block.head_dim;
+  Lanes dots[B * N];
+  if (head_dim <= kBlock) {
+    dot_of_keys<N>(dots, block, q, 0, head_dim);
+  } else {
+    PairwiseTree<Lanes> trees[B * N];
+    for (int64_t i = 0; i < head_dim; i += kBlock) {
+      dot_of_keys<N>(dots, block, q, i, i + at_most(head_dim - i, kBlock));
+      for (int k = 0; k < B * N; ++k) trees[k].push(dots[k]);
+    }
+    for (int k = 0; k < B * N; ++k) dots[k] = trees[k].total();
+  }
+  for (int b = 0; b < B; ++b) {
+    for (int n = 0; n < N; ++n) {
+      store(scores.p[n] + j + 16 * b, multiply(dots[b * N + n], all(scale)));
+    }
+  }
 }
 
 template <int N, int D>
-inline void score_page(PageWeights<N>& weights, const float* q, const uint16_t* k,
-                       const uint16_t* v, HeadDim<D> head_dim, int64_t positions) noexcept {
-  for (int64_t j = 0; j < positions; j += 16) {
+inline void score_page(PageWeights<N>& scores, const float* q, const uint16_t* k, const uint16_t* v,
+                       HeadDim<D> head_dim, int64_t positions, float scale) noexcept {
+  constexpr int B = kScoreSixteens;
+  int64_t j = 0;
+  for (; B > 1 && j + 16 * (B - 1) < positions; j += 16 * B) {
     const int64_t at = key_place(j, 0, head_dim);
-    const SixteenKeys<D> block = {k + at, head_dim, v + at};
-    Lanes dots[N];
-    if (head_dim <= kBlock) {
-      dot_of_keys<N>(dots, block, q, 0, head_dim);
-    } else {
-      PairwiseTree<Lanes> trees[N];
-      for (int64_t i = 0; i < head_dim; i += kBlock) {
-        dot_of_keys<N>(dots, block, q, i, i + at_most(head_dim - i, kBlock));
-        for (int n = 0; n < N; ++n) trees[n].push(dots[n]);
-      }
-      for (int n = 0; n < N; ++n) dots[n] = trees[n].total();
-    }
-    for (int n = 0; n < N; ++n) store(weights.p[n] + j, dots[n]);
+    score_keys(scores, j, Keys<B, D>{k + at, head_dim, v + at}, q, scale);
+  }
+  for (; j < positions; j += 16) {
+    const int64_t at = key_place(j, 0, head_dim);
+    score_keys(scores, j, Keys<1, D>{k + at, head_dim, v + at}, q, scale);
   }
 }
 
 // Scores to weights, and what they sum up to. From `positions` to the next multiple of 16, where
 // there were scores of keys nobody has written yet, the weights become the +0 that completes a dot.
 template <int N>
-inline void weigh_page(PageWeights<N>& weights, float* maximum, float* sum, int64_t positions,
-                       float scale) noexcept {
+inline void weigh_page(PageWeights<N>& weights, float* maximum, float* sum,
+                       int64_t positions) noexcept {
   const int64_t padded = (positions + 15) / 16 * 16;
-  Lanes sums[N];
   for (int query = 0; query < N; ++query) {
     float* p = weights.p[query];
-    for (int64_t j = 0; j < padded; j += 16) store(p + j, multiply(load(p + j), all(scale)));
     for (int64_t j = positions; j < padded; ++j) p[j] = -__builtin_inff();
     Lanes maxima = all(-__builtin_inff());
     for (int64_t j = 0; j < padded; j += 16) maxima = larger(load(p + j), maxima);
     maximum[query] = largest(maxima) + 0.0f;
-
+  }
+  Lanes sums[N];
+  for (int query = 0; query < N; ++query) {  // none of which waits for another's maximum
+    float* p = weights.p[query];
     sums[query] = zero();
     for (int64_t j = 0; j < padded; j += 16) {
       const Lanes e = exp(subtract(load(p + j), all(maximum[query])));
@@ -602,8 +647,8 @@ inline int64_t attend_groups(float* maximum, float* sum, float* value, const flo
   int64_t i = 0;
   for (; i + N <= queries; i += N) {
     PageWeights<N> weights;
-    score_page<N>(weights, q + i * head_dim, page.k, page.v, head_dim, page.positions);
-    weigh_page(weights, maximum + i, sum + i, page.positions, page.scale);
+    score_page(weights, q + i * head_dim, page.k, page.v, head_dim, page.positions, page.scale);
+    weigh_page(weights, maximum + i, sum + i, page.positions);
     value_page(value + i * head_dim, weights, page.v, page.next, head_dim, page.positions);
   }
   return i;
@@ -617,7 +662,6 @@ inline void attend_queries(float* maximum, float* sum, float* value, const float
     i += attend_some(maximum + i, sum + i, value + i * page.head_dim, q + i * page.head_dim, page,
                      queries - i);
   };
-  if constexpr (kAttendQueries >= 8) groups(attend_groups<8, D>);
   groups(attend_groups<4, D>);
   groups(attend_groups<2, D>);
   groups(attend_groups<1, D>);

@@ -168,8 +168,8 @@ inline void fold4(float* sums, Lanes a, Lanes b, Lanes c, Lanes d) noexcept {
 
 // How much of a product fits the registers: rows and tokens of a dense tile.
 constexpr int kDenseRows = 1, kDenseTokens = 4;
-// Attention: sums kept in registers at once, queries taken together at most.
-constexpr int kAttendSums = 4, kAttendQueries = 4;
+// Attention: sums kept in registers at once; sixteens of keys that are scored together.
+constexpr int kAttendSums = 4, kScoreSixteens = 1;
 
 }  // namespace
 }  // namespace bitnet
