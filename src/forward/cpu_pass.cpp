@@ -74,12 +74,11 @@ namespace {
 
 // Sizes of the work buffers in one place: opening allocates them, the estimate adds them up.
 struct WorkSizes {
-  uint64_t x, normed, quantized, per_token, q, kv, gate, rope, parts, trees, queries, ternary;
+  uint64_t x, quantized, per_token, q, kv, gate, rope, parts, trees, queries, ternary;
 
   WorkSizes(const HyperParameters& h, const CpuPass::Shape& o) noexcept {
     const auto floats = [](int64_t a, int64_t b) { return static_cast<uint64_t>(a * b) * 4; };
     x = floats(o.batch, h.width);
-    normed = floats(o.batch, widest(h));
     quantized = static_cast<uint64_t>(o.batch * padded_cols(widest(h)));
     per_token = floats(o.batch, 1);
     q = floats(o.batch, h.heads * h.head_dim);
@@ -95,8 +94,8 @@ struct WorkSizes {
     ternary = static_cast<uint64_t>(o.threads * ternary_scratch_bytes(widest(h)));
   }
   uint64_t total() const noexcept {
-    return 2 * x + normed + quantized + 2 * per_token + 2 * q + 2 * kv + kv / 2 + 2 * gate +
-           2 * rope + parts + trees + queries + ternary;
+    return 2 * x + quantized + 2 * per_token + 2 * q + 2 * kv + kv / 2 + 2 * gate + 2 * rope +
+           parts + trees + queries + ternary;
   }
 };
 
@@ -109,9 +108,9 @@ uint64_t CpuPass::bytes_of(const HyperParameters& hyper, const Shape& shape) noe
 uint64_t CpuPass::bytes() const noexcept {
   const Work& w = work_;
   uint64_t bytes = 0;
-  for (const Buffer* b : {&w.x, &w.normed, &w.quantized, &w.quantized_scale, &w.quantized_sum, &w.q,
-                          &w.k, &w.v, &w.key_halves, &w.attended, &w.gate, &w.up, &w.projected,
-                          &w.cosine, &w.sine, &w.parts, &w.trees, &w.queries, &w.ternary}) {
+  for (const Buffer* b : {&w.x, &w.quantized, &w.quantized_scale, &w.quantized_sum, &w.q, &w.k,
+                          &w.v, &w.key_halves, &w.attended, &w.gate, &w.up, &w.projected, &w.cosine,
+                          &w.sine, &w.parts, &w.trees, &w.queries, &w.ternary}) {
     bytes += b->bytes();
   }
   return bytes;
@@ -121,7 +120,6 @@ CpuPass::Work CpuPass::allocate_work(const HyperParameters& hyper, const Shape& 
   const WorkSizes s(hyper, shape);
   Work w;
   w.x = Buffer(s.x);
-  w.normed = Buffer(s.normed);
   w.quantized = Buffer(s.quantized);
   w.quantized_scale = Buffer(s.per_token);
   w.quantized_sum = Buffer(s.per_token);
@@ -150,7 +148,6 @@ CpuPass::CpuPass(const Weights& weights, ThreadPool& pool, KvCache& cache, const
       pool_(pool),
       cache_(cache),
       work_(allocate_work(hyper_, shape)),
-      normed_stride_(widest(hyper_)),
       quantized_stride_(padded_cols(widest(hyper_))),
       attention_scale_(attention_scale(hyper_)),
       counts_(static_cast<size_t>(pool.size())) {
@@ -182,30 +179,30 @@ Status CpuPass::run(std::span<const bitnet_batch_entry> entries, uint64_t first_
   return cancel.take();
 }
 
-// Token embeddings into x, and each token's rotation angles.
+// Token embeddings into x, each token's rotation angles, and the first layer's input.
 void CpuPass::embed(std::span<const bitnet_batch_entry> entries) {
   const int64_t pairs = hyper_.rope_dims / 2;
-  each_token(static_cast<int64_t>(entries.size()), [&](int, int64_t t) {
+  each_token(static_cast<int64_t>(entries.size()), [&](int worker, int64_t t) {
     const bitnet_batch_entry& e = entries[static_cast<size_t>(t)];
-    ops_.dense_row(work_.x.as<float>() + t * hyper_.width, weights_.model.embeddings, e.token);
+    float* x = work_.x.as<float>() + t * hyper_.width;
+    ops_.dense_row(x, weights_.model.embeddings, e.token);
     weights_.rotation(e.position, work_.cosine.as<float>() + t * pairs,
                       work_.sine.as<float>() + t * pairs);
+    norm_x(worker, t, weights_.model.layers[0].attn_norm);
   });
 }
 
-// x += Wo . sub_norm(attention(rope(Wq h), rope(Wk h), Wv h)),  h = norm(x)
+// x += Wo . sub_norm(attention(rope(Wq h), rope(Wk h), Wv h)),  h = norm(x), which is there, and
+// then the norm of what comes next.
 void CpuPass::attention_block(std::span<const bitnet_batch_entry> entries) {
   const int64_t tokens = static_cast<int64_t>(entries.size());
   const int64_t query_width = hyper_.heads * hyper_.head_dim;
   const int64_t kv_width = hyper_.kv_heads * hyper_.head_dim;
   const Layer& norms = weights_.model.layers[static_cast<size_t>(layer_)];
   const LayerWeights& w = weights_.layers[static_cast<size_t>(layer_)];
-  float* x = work_.x.as<float>();
 
-  each_token(tokens, [&](int worker, int64_t t) {
-    norm_input(worker, x + t * hyper_.width, t, norms.attn_norm, hyper_.width);
-  });
-  multiply({{{&w.q, work_.q.as<float>(), query_width},
+  multiply({work_.projected.as<float>(), hyper_.width},
+           {{{&w.q, work_.q.as<float>(), query_width},
              {&w.k, work_.k.as<float>(), kv_width},
              {&w.v, work_.v.as<float>(), kv_width}}},
            tokens, {&w.o});
@@ -218,32 +215,27 @@ void CpuPass::attention_block(std::span<const bitnet_batch_entry> entries) {
     attend(entries);
   }
   each_token(tokens, [&](int worker, int64_t t) {
-    const float* attended = work_.attended.as<float>() + t * query_width;
+    float* attended = work_.attended.as<float>() + t * query_width;
     if (weights_.model.plan.attn_sub_norm) {
-      norm_input(worker, attended, t, norms.attn_sub_norm, query_width);
-    } else {
-      std::copy_n(attended, query_width, work_.normed.as<float>() + t * normed_stride_);
-      quantize_input(worker, t, query_width);
+      norm(worker, attended, attended, norms.attn_sub_norm, query_width);
     }
+    quantize(worker, t, attended, query_width);
   });
-  multiply({{{&w.o, work_.projected.as<float>(), hyper_.width}}}, tokens, {&w.gate, &w.up});
-  each_token(tokens, [&](int, int64_t t) {
-    ops_.add(x + t * hyper_.width, work_.projected.as<float>() + t * hyper_.width, hyper_.width);
-  });
+  multiply({work_.attended.as<float>(), query_width},
+           {{{&w.o, work_.projected.as<float>(), hyper_.width}}}, tokens, {&w.gate, &w.up});
+  add_projected(tokens, &norms.ffn_norm);
 }
 
-// x += Wdown . sub_norm(gate(Wgate h) * Wup h),  h = norm(x)
+// x += Wdown . sub_norm(gate(Wgate h) * Wup h),  h = norm(x), which is there, and then the norm of
+// what comes next.
 void CpuPass::feed_forward_block(int64_t tokens) {
   const int64_t ff = hyper_.ff_width;
   const Plan& plan = weights_.model.plan;
-  const Layer& norms = weights_.model.layers[static_cast<size_t>(layer_)];
-  const LayerWeights& w = weights_.layers[static_cast<size_t>(layer_)];
-  float* x = work_.x.as<float>();
+  const size_t layer = static_cast<size_t>(layer_);
+  const LayerWeights& w = weights_.layers[layer];
 
-  each_token(tokens, [&](int worker, int64_t t) {
-    norm_input(worker, x + t * hyper_.width, t, norms.ffn_norm, hyper_.width);
-  });
-  multiply({{{&w.gate, work_.gate.as<float>(), ff}, {&w.up, work_.up.as<float>(), ff}}}, tokens,
+  multiply({work_.projected.as<float>(), hyper_.width},
+           {{{&w.gate, work_.gate.as<float>(), ff}, {&w.up, work_.up.as<float>(), ff}}}, tokens,
            {&w.down});
   each_token(tokens, [&](int worker, int64_t t) {
     float* gate = work_.gate.as<float>() + t * ff;
@@ -251,21 +243,27 @@ void CpuPass::feed_forward_block(int64_t tokens) {
     counts_[static_cast<size_t>(worker)].gate += 1;
     (plan.gate == GateFunction::kRelu2 ? ops_.relu2_gate : ops_.silu_gate)(gate, gate, up, ff);
     if (plan.ffn_sub_norm) {
-      norm_input(worker, gate, t, norms.ffn_sub_norm, ff);
-    } else {
-      std::copy_n(gate, ff, work_.normed.as<float>() + t * normed_stride_);
-      quantize_input(worker, t, ff);
+      norm(worker, gate, gate, weights_.model.layers[layer].ffn_sub_norm, ff);
     }
+    quantize(worker, t, gate, ff);
   });
+  const Input gated = {work_.gate.as<float>(), ff};
   const Product down = {&w.down, work_.projected.as<float>(), hyper_.width};
-  if (layer_ + 1 < hyper_.layers) {
-    const LayerWeights& after = weights_.layers[static_cast<size_t>(layer_ + 1)];
-    multiply({{down}}, tokens, {&after.q, &after.k, &after.v});
-  } else {  // then comes the head
-    multiply({{down}}, tokens, {});
+  if (layer + 1 == weights_.layers.size()) {  // then comes the head
+    multiply(gated, {{down}}, tokens, {});
+    return add_projected(tokens, nullptr);
   }
-  each_token(tokens, [&](int, int64_t t) {
-    ops_.add(x + t * hyper_.width, work_.projected.as<float>() + t * hyper_.width, hyper_.width);
+  const LayerWeights& after = weights_.layers[layer + 1];
+  multiply(gated, {{down}}, tokens, {&after.q, &after.k, &after.v});
+  add_projected(tokens, &weights_.model.layers[layer + 1].attn_norm);
+}
+
+// x += what the last product gave, whose place the norm of the sum takes, if there is one.
+void CpuPass::add_projected(int64_t tokens, const Vec<float>* gamma) {
+  each_token(tokens, [&](int worker, int64_t t) {
+    ops_.add(work_.x.as<float>() + t * hyper_.width, work_.projected.as<float>() + t * hyper_.width,
+             hyper_.width);
+    if (gamma) norm_x(worker, t, *gamma);
   });
 }
 
@@ -435,22 +433,24 @@ void CpuPass::each_token(int64_t tokens, F&& body) {
   });
 }
 
-// normed[row] = norm(x) and its quantized form: the input of the next products.
-void CpuPass::norm_input(int worker, const float* x, int64_t row, const Vec<float>& gamma,
-                         int64_t n) {
-  float* normed = work_.normed.as<float>() + row * normed_stride_;
-  ops_.rmsnorm(normed, x, gamma.data(), n, hyper_.norm_eps);
-  counts_[static_cast<size_t>(worker)].rmsnorm += 1;
-  quantize_input(worker, row, n);
+// The input of the next products: projected[row] = norm(x[row]), and quantized.
+void CpuPass::norm_x(int worker, int64_t row, const Vec<float>& gamma) {
+  float* normed = work_.projected.as<float>() + row * hyper_.width;
+  norm(worker, normed, work_.x.as<float>() + row * hyper_.width, gamma, hyper_.width);
+  quantize(worker, row, normed, hyper_.width);
 }
 
-void CpuPass::quantize_input(int worker, int64_t row, int64_t n) {
+void CpuPass::norm(int worker, float* y, const float* x, const Vec<float>& gamma, int64_t n) {
+  ops_.rmsnorm(y, x, gamma.data(), n, hyper_.norm_eps);
+  counts_[static_cast<size_t>(worker)].rmsnorm += 1;
+}
+
+void CpuPass::quantize(int worker, int64_t row, const float* x, int64_t n) {
   int8_t* quantized = work_.quantized.as<int8_t>() + row * quantized_stride_;
   int8_t* canonical = quantized;
   if (weights_.file_order) canonical = reinterpret_cast<int8_t*>(scratch_of(worker));
   ops_.quantize(canonical, work_.quantized_scale.as<float>() + row,
-                work_.quantized_sum.as<int32_t>() + row,
-                work_.normed.as<float>() + row * normed_stride_, n);
+                work_.quantized_sum.as<int32_t>() + row, x, n);
   if (weights_.file_order) permute_for_file_rows(quantized, canonical, n, *weights_.file_order);
   counts_[static_cast<size_t>(worker)].quantize += 1;
 }
@@ -460,8 +460,8 @@ uint8_t* CpuPass::scratch_of(int worker) noexcept {
 }
 
 // Rows of one product, in tiles.
-void CpuPass::multiply_tiles(int worker, const Product& product, int64_t first_tile,
-                             int64_t last_tile, int64_t tokens) noexcept {
+void CpuPass::multiply_tiles(int worker, const Input& input, const Product& product,
+                             int64_t first_tile, int64_t last_tile, int64_t tokens) noexcept {
   const Linear& map = *product.map;
   const int64_t first = first_tile * kTileRows, last = std::min(last_tile * kTileRows, map.rows());
   KernelCounts& counts = counts_[static_cast<size_t>(worker)];
@@ -473,8 +473,8 @@ void CpuPass::multiply_tiles(int worker, const Product& product, int64_t first_t
                         scratch_of(worker));
     counts.ternary_matmul += 1;
   } else {
-    ops_.dense_matmul(product.y, product.y_stride, map.dense, first, last, work_.normed.as<float>(),
-                      normed_stride_, tokens);
+    ops_.dense_matmul(product.y, product.y_stride, map.dense, first, last, input.x, input.stride,
+                      tokens);
     counts.dense_matmul += 1;
   }
   if (map.output_scale == 1.0f) return;
@@ -485,7 +485,8 @@ void CpuPass::multiply_tiles(int worker, const Product& product, int64_t first_t
 
 // All products of one input in one phase: their rows, laid end to end, are cut into chunks. next:
 // the maps of the phase after this.
-void CpuPass::multiply(std::span<const Product> products, int64_t tokens, Maps next) {
+void CpuPass::multiply(const Input& input, std::span<const Product> products, int64_t tokens,
+                       Maps next) {
   const Timed timed(seconds_.weights);
   expect(tokens <= kStreamTokens ? next : Maps{});
   int64_t tiles = 0;
@@ -499,7 +500,7 @@ void CpuPass::multiply(std::span<const Product> products, int64_t tokens, Maps n
       const int64_t first = std::max(chunk_first - begin, int64_t{0});
       const int64_t last = std::min(chunk_last - begin, count);
       begin += count;
-      if (first < last) multiply_tiles(worker, p, first, last, tokens);
+      if (first < last) multiply_tiles(worker, input, p, first, last, tokens);
     }
   });
 }

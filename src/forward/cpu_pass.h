@@ -49,14 +49,13 @@ class CpuPass {
   // Activations of one batch, named for their role, allocated once. T = shape.batch.
   struct Work {
     Buffer x;                               // [T][width] the residual stream
-    Buffer normed;                          // [T][max(width, heads*head_dim, ff)]
-    Buffer quantized;                       // [T][stride] int8
+    Buffer quantized;                       // [T][stride] int8: the input of ternary products
     Buffer quantized_scale, quantized_sum;  // [T]
     Buffer q, k, v;                         // [T][heads*head_dim], [T][kv_heads*head_dim] twice
     Buffer key_halves;                      // [T][kv_heads*head_dim] f16
-    Buffer attended;                        // [T][heads*head_dim]
-    Buffer gate, up;                        // [T][ff]
-    Buffer projected;                       // [T][width] what o and down give
+    Buffer attended;                        // [T][heads*head_dim], then its norm
+    Buffer gate, up;                        // [T][ff]; gate: then gated, then its norm
+    Buffer projected;                       // [T][width] what o and down give; then norm(x)
     Buffer cosine, sine;                    // [T][rope_dims/2]
     Buffer parts;                           // partial attention of few tokens over page groups
     Buffer trees;                           // [threads] stacks of partial attention
@@ -70,7 +69,12 @@ class CpuPass {
     int64_t row;   // of the first in the batch
     int64_t tokens;
   };
-  // One linear map of the current input: y [T][y_stride].
+  // x [T][stride], which is also there quantized.
+  struct Input {
+    const float* x;
+    int64_t stride;
+  };
+  // One linear map of an input: y [T][y_stride].
   struct Product {
     const Linear* map;
     float* y;
@@ -92,12 +96,14 @@ class CpuPass {
 
   template <class F>
   void each_token(int64_t tokens, F&& body);
-  void norm_input(int worker, const float* x, int64_t row, const Vec<float>& gamma, int64_t n);
-  void quantize_input(int worker, int64_t row, int64_t n);
+  void add_projected(int64_t tokens, const Vec<float>* gamma);
+  void norm_x(int worker, int64_t row, const Vec<float>& gamma);
+  void norm(int worker, float* y, const float* x, const Vec<float>& gamma, int64_t n);
+  void quantize(int worker, int64_t row, const float* x, int64_t n);
   uint8_t* scratch_of(int worker) noexcept;
-  void multiply_tiles(int worker, const Product& product, int64_t first_tile, int64_t last_tile,
-                      int64_t tokens) noexcept;
-  void multiply(std::span<const Product> products, int64_t tokens, Maps next);
+  void multiply_tiles(int worker, const Input& input, const Product& product, int64_t first_tile,
+                      int64_t last_tile, int64_t tokens) noexcept;
+  void multiply(const Input& input, std::span<const Product> products, int64_t tokens, Maps next);
   void expect(Maps maps) noexcept;
 
   const Weights& weights_;
@@ -107,7 +113,7 @@ class CpuPass {
   ThreadPool& pool_;
   KvCache& cache_;
   Work work_;
-  int64_t normed_stride_, quantized_stride_;
+  int64_t quantized_stride_;
   float attention_scale_;
   Vec<KernelCounts> counts_;  // [threads]
   Vec<QueryBlock> blocks_;    // of the batch
