@@ -38,14 +38,9 @@ void pause_briefly() noexcept {
 #endif
 }
 
-// Phases of a forward pass follow each other within a few microseconds, two tokens of a reply
-// within 100 to 200: the caller samples, and embeds what it sampled. Waking a parked thread takes
-// as long as that (on a virtual machine 60 for the caller, 140 until the thread runs). A longer
-// spin would only burn the host's CPU between calls.
-constexpr std::chrono::microseconds kThreadSpin{300};
-// The caller waits for what threads are doing: should one of them have lost its core, sleeping
-// helps.
-constexpr std::chrono::microseconds kCallerSpin{40};
+// Phases of a forward pass follow each other within a few microseconds; waking a parked thread
+// takes longer than that, a longer spin would only burn the host's CPU between calls.
+constexpr std::chrono::microseconds kSpinTime{40};
 
 // What a waiting thread brings into its second-level cache of what it will read next: what comes
 // from memory while the caller alone is busy, a few microseconds, and a part of that cache.
@@ -54,10 +49,10 @@ constexpr int64_t kAheadBytes = 256 << 10;
 // Spins until done() or the time is over, and meanwhile brings what follows `next`, unless that is
 // nullptr, into the cache; whether done() came true.
 template <class Done>
-bool spin_until(Done&& done, const uint8_t* next, std::chrono::microseconds most) noexcept {
+bool spin_until(Done&& done, const uint8_t* next) noexcept {
   uintptr_t ahead = reinterpret_cast<uintptr_t>(next);  // of which nothing may be there
   const uintptr_t end = next ? ahead + kAheadBytes : ahead;
-  const auto deadline = std::chrono::steady_clock::now() + most;
+  const auto deadline = std::chrono::steady_clock::now() + kSpinTime;
   do {
     for (int i = 0; i < 16; ++i) {
       if (done()) return true;
@@ -149,7 +144,7 @@ void ThreadPool::State::set_off(uint32_t generation_bit) noexcept {
 
 uint32_t ThreadPool::State::wait_for_run(int thread, uint32_t seen) noexcept {
   const auto changed = [&] { return generation.load() != seen; };
-  if (impatient.load() != 0 || !spin_until(changed, next_of(thread), kThreadSpin)) {
+  if (impatient.load() != 0 || !spin_until(changed, next_of(thread))) {
     parked.fetch_add(1);
     while (!changed()) sleep_while(generation, seen);
     parked.fetch_sub(1);
@@ -165,7 +160,7 @@ void ThreadPool::State::wait_until_finished() noexcept {
   const auto finished = [&] { return unfinished.load() == 0; };
   if (const uint32_t runs = impatient.load()) {
     impatient.store(runs - 1);
-  } else if (spin_until(finished, next_of(0), kCallerSpin)) {
+  } else if (spin_until(finished, next_of(0))) {
     patience_lost /= 2;
     return;
   } else {

@@ -126,8 +126,7 @@ TEST(ThreadPool, LosesNoWakeUpWhenWorkersAreAboutToPark) {
   int64_t calls = 0;
   for (int pause_us = 0; pause_us < 1500;
        ++pause_us) {  // around the spin time, to meet every moment of parking
-    const auto until =
-        std::chrono::steady_clock::now() + std::chrono::microseconds(250 + pause_us % 100);
+    const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(pause_us % 100);
     while (std::chrono::steady_clock::now() < until) {
     }
     pool->run([&](int worker) {
@@ -202,8 +201,7 @@ TEST(ThreadPool, LosesNoChunkWhenThreadsAreAboutToPark) {
   const auto pool = open_pool(2);
   int64_t wrong = 0;
   for (int pause_us = 0; pause_us < 1000; ++pause_us) {
-    const auto until =
-        std::chrono::steady_clock::now() + std::chrono::microseconds(250 + pause_us % 100);
+    const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(pause_us % 100);
     while (std::chrono::steady_clock::now() < until) {
     }
     wrong += wrong_chunks(*pool, 2);
